@@ -1,0 +1,98 @@
+"""Options that several commands share, and what they mean."""
+
+import itertools
+import json
+import runpy
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..sw_driver.data import SOURCES, Data
+from ..sw_driver.encode import ENCODERS
+from ..sw_driver.errors import SpecError
+from ..sw_driver.files import write_text
+from ..sw_driver.network import LI, LIF, Linear, Network
+
+STEPS = 8
+HIDDEN = 128
+
+DataName = Annotated[str, typer.Option("--data", help="Data set: " + ", ".join(SOURCES) + ".")]
+Net = Annotated[str | None, typer.Option("--net", help="Network: sizes such as 64-128-10, or a .toml or .py file. "
+                                         f"Without it: the data's inputs, {HIDDEN} neurons, the data's classes.")]
+Steps = Annotated[int | None, typer.Option("--steps", help=f"Time steps per sample [{STEPS}, or the file's].")]
+Decay = Annotated[float, typer.Option("--decay", help="Decay of every neuron of a --net given by sizes.")]
+Encoder = Annotated[str, typer.Option("--encoder", help="From intensities to spikes: " + ", ".join(ENCODERS) + ".")]
+Pool = Annotated[int, typer.Option("--pool", help="Merge squares of this many pixels a side (nmnist).")]
+Batch = Annotated[int, typer.Option("--batch", help="Samples per update.")]
+LearningRate = Annotated[float, typer.Option("--learning-rate", help="Learning rate.")]
+Momentum = Annotated[float, typer.Option("--momentum", help="Momentum, from 0 to below 1.")]
+LossName = Annotated[str, typer.Option("--loss", help="mse (on the chip) or cross_entropy (by the host).")]
+LossScale = Annotated[float, typer.Option("--loss-scale", help="Power of two that multiplies every error.")]
+Seed = Annotated[int, typer.Option("--seed", help="Decides initial weights and the order of the samples.")]
+Limit = Annotated[int | None, typer.Option("--limit", help="Use the first N training and the first N test samples.")]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+
+def network_of(net: str | None, *, steps: int | None, decay: float, data: Data | None) -> Network:
+    """The network that --net, --steps and --decay describe.
+
+    Raises
+    ------
+    SpecError
+        If the file is missing or damaged, or the description is refused.
+    """
+    if net is None:
+        net = f"{data.train.inputs}-{HIDDEN}-{max(2, data.classes)}" if data is not None else f"64-{HIDDEN}-10"
+    if net.endswith(".toml"):
+        return _from_toml(Path(net), steps)
+    if net.endswith(".py"):
+        return _from_python(Path(net), steps)
+    sizes = net.split("-")
+    if len(sizes) < 2 or not all(size.isdecimal() for size in sizes):
+        raise SpecError(f"--net must be sizes such as 64-128-10, or a .toml or .py file, not {net!r}")
+    sizes = [int(size) for size in sizes]
+    modules = []
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        last = index == len(sizes) - 2
+        modules += [Linear(inputs, outputs), LI(decay=decay) if last else LIF(decay=decay)]
+    return Network(modules, steps=STEPS if steps is None else steps)
+
+
+def _from_toml(path: Path, steps: int | None) -> Network:
+    try:
+        description = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"cannot read --net {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SpecError(f"--net {path} is not TOML: {error}") from None
+    description.setdefault("steps", STEPS)
+    if steps is not None:
+        description["steps"] = steps
+    try:
+        return Network.from_dict(description)
+    except SpecError as error:
+        raise SpecError(f"--net {path}: {error}") from None
+
+
+def _from_python(path: Path, steps: int | None) -> Network:
+    if not path.is_file():
+        raise SpecError(f"there is no --net file {path}")
+    try:
+        names = runpy.run_path(str(path))
+    except Exception as error:
+        raise SpecError(f"--net {path} failed: {type(error).__name__}: {error}") from error
+    network = names.get("network", names.get("net"))
+    if not isinstance(network, Network):
+        raise SpecError(f"--net {path} must define `network`, an autapse.Network")
+    if steps is not None and steps != network.steps:
+        return Network.from_dict(network.as_dict() | {"steps": steps})
+    return network
+
+
+def write_json(path: Path | None, result: dict) -> None:
+    """Writes `result` to `path` as a whole, unless `path` is None."""
+    if path is not None:
+        write_text(path, json.dumps(result, indent=1) + "\n")

@@ -1,0 +1,94 @@
+"""`autapse train`: trains a network on a device and leaves a checkpoint and a report."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..sw_driver.data import load_data
+from ..sw_driver.device import open as open_device
+from ..sw_driver.errors import SpecError
+from ..sw_driver.trainer import Callback, Trainer
+from . import options as given
+
+
+class _Entries(Callback):
+    """Keeps the history with the times that a checkpoint leaves out."""
+
+    def __init__(self):
+        self.entries = []
+
+    def on_epoch(self, trainer, entry):
+        self.entries.append(entry)
+
+
+def train(
+    device: Annotated[str, typer.Option("--device", help="golden, golden:cuda, sim, sim:lanes=8,units=2.")] = "golden",
+    data: given.DataName = "digits",
+    net: given.Net = None,
+    steps: given.Steps = None,
+    decay: given.Decay = 0.5,
+    encoder: given.Encoder = "rate",
+    pool: given.Pool = 1,
+    batch: given.Batch = 32,
+    epochs: Annotated[int, typer.Option("--epochs", help="Epochs; with --resume, epochs more.")] = 4,
+    learning_rate: given.LearningRate = 0.3,
+    momentum: given.Momentum = 0.9,
+    loss: given.LossName = "mse",
+    loss_scale: given.LossScale = 256.0,
+    seed: given.Seed = 0,
+    limit: given.Limit = None,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on from this checkpoint; the network and the "
+                                                "settings are those in it.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Leave checkpoint.safetensors and report.html in this "
+                                             "directory.")] = None,
+    trace: Annotated[Path | None, typer.Option("--trace", help="Leave in this directory what an outsider needs to "
+                                               "recompute the run.")] = None,
+    json: given.Json = None,
+    quiet: given.Quiet = False,
+) -> int:
+    """Train a spiking network by back-propagation through time."""
+    if trace is not None and resume is not None:
+        raise SpecError("--trace is for a run from the start; it cannot go with --resume")
+    source = load_data(data, encoder=encoder, pool=pool).first(limit)
+    for directory in filter(None, (out, trace)):
+        directory.mkdir(parents=True, exist_ok=True)
+    if out is not None:
+        from ..sw_driver.report import require_report
+        require_report()
+    with open_device(device) as target:
+        if resume is not None:
+            trainer = Trainer.resume(resume, target)
+        else:
+            network = given.network_of(net, steps=steps, decay=decay, data=source)
+            trainer = Trainer(network, target, learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
+                              loss_scale=loss_scale, seed=seed)
+        entries = _Entries()
+        callbacks: list[Callback] = [entries]
+        if trace is not None:
+            from ..sw_driver.trace import TraceWriter
+            callbacks.append(TraceWriter(trace))
+        checkpoint = None if out is None else out / "checkpoint.safetensors"
+        began = time.perf_counter()
+        trainer.fit(source, epochs=epochs, checkpoint=checkpoint, progress=not quiet, callbacks=callbacks)
+        seconds = time.perf_counter() - began
+        counters = target.counters()
+        if out is not None:
+            from ..sw_driver.report import write_report
+            write_report(out / "report.html", trainer, source, seconds=seconds)
+        last = trainer.history[-1]
+        given.write_json(json, {
+            "command": "train", "device": target.name, "data": source.name, "network": trainer.network.as_dict(),
+            "training": asdict(trainer.training), "seed": trainer.seed, "epochs": trainer.epoch,
+            "train_samples": len(source.train), "test_samples": 0 if source.test is None else len(source.test),
+            "train_accuracy": last["accuracy"], "test_accuracy": last["test_accuracy"], "seconds": seconds,
+            "history": entries.entries, "counters": counters})
+    if not quiet:
+        score = "no test set" if last["test_accuracy"] is None else f"test accuracy {100 * last['test_accuracy']:.2f} %"
+        typer.echo(f"{trainer.network} on {data}, {target.name}: {score} after {trainer.epoch} epochs, {seconds:.1f} s")
+        for what, place in (("report", out and out / "report.html"), ("checkpoint", checkpoint), ("trace", trace)):
+            if place is not None:
+                typer.echo(f"{what}: {place}")
+    return 0

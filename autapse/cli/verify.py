@@ -1,0 +1,77 @@
+"""`autapse verify`: one program on two devices, every word compared."""
+
+import sys
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+
+from ..sw_driver.data import load_data
+from ..sw_driver.device import open as open_device
+from ..sw_driver.errors import SpecError
+from ..sw_driver.half import whole
+from ..sw_driver.network import TrainingSpec
+from ..sw_driver.verify import verify as compare
+from . import options as given
+
+
+def _pair(text: str) -> list[str]:
+    """Two device names from "golden,sim:lanes=8,units=2": a comma with key=value after it continues a name."""
+    names: list[str] = []
+    for piece in text.split(","):
+        if names and "=" in piece and ":" not in piece:
+            names[-1] += f",{piece}"
+        else:
+            names.append(piece)
+    if len(names) != 2:
+        raise SpecError(f"--devices must name two devices, such as golden,sim, not {text!r}")
+    return names
+
+
+def verify(
+    devices: Annotated[str, typer.Option("--devices", help="The two devices, separated by a comma.")] = "golden,sim",
+    data: given.DataName = "digits",
+    net: given.Net = None,
+    steps: given.Steps = None,
+    decay: given.Decay = 0.5,
+    encoder: given.Encoder = "rate",
+    pool: given.Pool = 1,
+    batch: given.Batch = 8,
+    epochs: Annotated[int, typer.Option("--epochs", help="Epochs.")] = 1,
+    learning_rate: given.LearningRate = 0.3,
+    momentum: given.Momentum = 0.9,
+    loss: given.LossName = "mse",
+    loss_scale: given.LossScale = 256.0,
+    seed: given.Seed = 0,
+    limit: given.Limit = 32,
+    json: given.Json = None,
+    quiet: given.Quiet = False,
+) -> int:
+    """Train on two devices side by side and compare every readout, trace and weight; exit 1 if any word differs."""
+    names = _pair(devices)
+    whole(epochs, "epochs", least=1)
+    source = load_data(data, encoder=encoder, pool=pool).first(limit)
+    network = given.network_of(net, steps=steps, decay=decay, data=source)
+    training = TrainingSpec(learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
+                            loss_scale=loss_scale)
+    with ExitStack() as stack:
+        pair = tuple(stack.enter_context(open_device(name)) for name in names)
+        if quiet:
+            result = compare(network, pair, source, training=training, epochs=epochs, seed=seed)
+        else:
+            from ..sw_driver.progress import counting
+            with counting("batches") as advance:
+                result = compare(network, pair, source, training=training, epochs=epochs, seed=seed, on_batch=advance)
+    given.write_json(json, {"command": "verify", "data": source.name, "network": network.as_dict(), "seed": seed,
+                            **result.as_dict()})
+    if not quiet:
+        typer.echo(f"{network}, {network.steps} steps, {result.batches} batches on {names[0]} and {names[1]}")
+        for kind, words in result.compared.items():
+            typer.echo(f"  {kind:<18}{words:>14,} words compared {result.different[kind]:>10,} differ")
+        typer.echo(f"  {'all':<18}{result.compared.total():>14,} words compared "
+                   f"{result.different.total():>10,} differ")
+    if not result.equal:
+        print(f"autapse: {names[0]} and {names[1]} differ in {result.different.total():,} of "
+              f"{result.compared.total():,} words; the first is {result.first}", file=sys.stderr)
+        return 1
+    return 0

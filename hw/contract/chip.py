@@ -1,0 +1,81 @@
+"""Synthesis capacity of a chip, as plain data that gateware and driver both derive from."""
+
+from dataclasses import asdict, dataclass, fields, replace
+
+CONTRACT_VERSION = 1
+ARITHMETIC_VERSION = 1
+MAP_BITS = 32  # width of every bitmap word (spikes, masks, histories)
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChipConfig:
+    """What synthesis fixes: lanes and memory depths. Everything about a network is a program.
+
+    Depths are counted in rows of the memory concerned. A *beat* is a row of `units` neighbouring
+    neurons; a *group* is `lanes` neighbouring neurons; a layer of n neurons has ceil(n / lanes)
+    groups of lanes / units beats each.
+
+    Raises
+    ------
+    ValueError
+        If a field is out of range; the message names the field, its value and the bound.
+    """
+
+    lanes: int = 8              # synapses an engine adds per cycle; power of two
+    units: int = 2              # neurons a neuron unit finishes per cycle; power of two, <= lanes
+    shared: bool = False        # the three engines use one set of lanes in turn
+    training: bool = True       # False builds the forward engine alone, without training state
+    layers: int = 4             # layer descriptors
+    events: int = 256           # entries of an event list: the widest layer's inputs and its bias
+    synapses: int = 4096        # rows of `lanes` binary16 words: weights, remainders, momenta
+    parameters: int = 128       # beats of (decay, threshold)
+    neurons: int = 128          # beats of neuron state over all layers
+    spike_rows: int = 256       # groups x steps of spikes of one sample, inputs included
+    mask_rows: int = 256        # groups x steps of surrogate masks of one sample (training)
+    membrane_rows: int = 1024   # beats x steps of kept membranes of one sample; 0 = none (training)
+    error_rows: int = 4096      # groups x batch x steps of errors of a batch (training)
+    history_words: int = 2048   # words of the batch's spikes, by neuron (training)
+    active_words: int = 256     # words of the batch's groups with errors, by group (training)
+    readouts: int = 16          # beats of readout accumulators and targets
+    error_inputs: int = 64      # beats of errors on the last layer, one sample (training)
+    sum_bits: int = 52          # exact accumulator for sums of binary16
+    product_bits: int = 92      # exact accumulator for sums of products
+
+    def __post_init__(self):
+        for name in ("lanes", "units"):
+            if not _power_of_two(getattr(self, name)) or getattr(self, name) > 32:
+                raise ValueError(f"{name} must be a power of two from 1 to 32, not {getattr(self, name)!r}")
+        if self.units > self.lanes:
+            raise ValueError(f"units must be at most lanes ({self.lanes}), not {self.units!r}")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise ValueError(f"{field.name} must be a whole number of at least 0, not {value!r}")
+        for name, least in (("sum_bits", 43), ("product_bits", 83)):
+            if not least <= getattr(self, name) <= 128:
+                raise ValueError(f"{name} must be from {least} to 128, not {getattr(self, name)!r}")
+
+    @property
+    def beats(self) -> int:
+        """Beats per group."""
+        return self.lanes // self.units
+
+    @property
+    def max_terms(self) -> int:
+        """Terms of greatest magnitude (65504) that an exact sum is certain to hold."""
+        return min(2 ** (self.sum_bits - 1 - 40), 2 ** (self.product_bits - 1 - 80)) - 1
+
+    def replace(self, **changes) -> "ChipConfig":
+        return replace(self, **changes)
+
+    def words(self) -> list[int]:
+        """The configuration as 32-bit words in field order, as the chip's identity states it."""
+        return [int(value) for value in asdict(self).values()]
+
+    @classmethod
+    def from_words(cls, words: list[int]) -> "ChipConfig":
+        return cls(**{f.name: bool(w) if f.type is bool else int(w) for f, w in zip(fields(cls), words, strict=True)})

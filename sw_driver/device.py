@@ -1,0 +1,178 @@
+"""One program on one chip or model: what the trainer needs, whatever computes it."""
+
+import abc
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import DataError, DeviceError
+from .network import LayerState, Network, TrainingSpec
+
+ONE = 1 << 24  # a spike in units of readouts
+
+KINDS = {
+    "golden": (".devices.golden", "open_golden", "golden", "the PyTorch golden model, golden:cuda on a GPU"),
+    "sim": (".devices.sim", "open_sim", "sim", "the chip in simulation, sim:lanes=8,units=2 chooses its capacity"),
+    "serial": (".devices.chip", "open_serial", "", "a board, serial:/dev/ttyUSB0"),
+}
+
+
+@dataclass(kw_only=True)
+class BatchResult:
+    """What a batch left behind.
+
+    Fields
+    ------
+    readouts
+        int64 (B, C), exact, in units of 2^-24.
+    overflow
+        True if a rounding saturated; such a batch must not be applied.
+    traces
+        With capture, per sample and layer a dict of arrays (T, n): `u` float16 (None where the device keeps no
+        membranes), `s` uint8, `m` uint8 and `d` float16 (None where the layer has none). Otherwise None.
+    """
+
+    readouts: np.ndarray
+    overflow: bool
+    traces: list[list[dict[str, np.ndarray | None]]] | None = None
+
+
+class Device(abc.ABC):
+    """One program on one chip or model.
+
+    The order of use is `load`, `write_state`, then any of `infer`, `accumulate` followed by `update`,
+    `read_state`. `accumulate` starts a new batch; what an earlier one left without `update` is forgotten.
+
+    Members
+    -------
+    name : str
+        How the user named it, for messages and reports.
+    """
+
+    name: str = "device"
+
+    @abc.abstractmethod
+    def load(self, network: Network, training: TrainingSpec | None) -> None:
+        """Makes `network` this device's program; `training` None is for inference alone.
+
+        Raises
+        ------
+        Misfit
+            If the network or the batch is larger than the device; nothing has been written then.
+        """
+
+    @abc.abstractmethod
+    def write_state(self, state: Sequence[LayerState]) -> None:
+        """Writes every weight, remainder and momentum."""
+
+    @abc.abstractmethod
+    def read_state(self) -> list[LayerState]:
+        """Reads every weight, remainder and momentum back."""
+
+    @abc.abstractmethod
+    def infer(self, spikes: np.ndarray) -> np.ndarray:
+        """Readouts, int64 (N, C) in units of 2^-24, of spikes uint8 (N, T, inputs)."""
+
+    @abc.abstractmethod
+    def accumulate(self, spikes: np.ndarray, *, targets: np.ndarray | None = None,
+                   error: Callable[[np.ndarray, int], np.ndarray] | None = None,
+                   capture: bool = False) -> BatchResult:
+        """Forward and backward of a whole batch of spikes uint8 (B, T, inputs).
+
+        Exactly one of `targets`, float16 (B, C), for mean squared error on the device, and `error`, which makes
+        the float16 (C,) errors of every step, loss scale included, from one sample's int64 readouts and its
+        index in the batch.
+        """
+
+    @abc.abstractmethod
+    def update(self, *, samples: int, learning_rate: float, momentum: float) -> bool:
+        """Applies the accumulated batch of `samples` samples; returns True if a rounding saturated."""
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """Cycles by engine since `load`: "busy", "skipped", "stalled", and "dense", what no sparsity would take.
+
+        Empty for a device without cycles.
+        """
+        return {}
+
+    def info(self) -> dict:
+        """What the device says it is, as plain JSON values."""
+        return {"name": self.name}
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Gives back what the device holds; it cannot be used afterwards."""
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def checked_spikes(spikes, network: Network) -> np.ndarray:
+    """`spikes` as uint8 (N, T, inputs) of 0 and 1 for `network`, or a DataError that says what is wrong."""
+    array = np.asarray(spikes)
+    if array.ndim != 3 or array.shape[1:] != (network.steps, network.inputs):
+        raise DataError(f"spikes must have shape (samples, {network.steps} steps, {network.inputs} inputs) for this "
+                        f"network, not {array.shape}")
+    if array.dtype.kind not in "bui":
+        raise DataError(f"spikes must be whole numbers 0 and 1, not {array.dtype}")
+    if array.size and (array.max() > 1 or array.min() < 0):
+        raise DataError(f"spikes must be 0 or 1, not {array.max() if array.max() > 1 else array.min()}")
+    return np.ascontiguousarray(array, np.uint8)
+
+
+def _option(text: str) -> int | float | bool | str:
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def open(name: str, **options) -> Device:
+    """Opens a device by name: "golden", "golden:cuda", "sim", "sim:lanes=8,units=2", "serial:/dev/ttyUSB0".
+
+    What follows the colon is an argument, options `key=value`, or both, separated by commas; `options` adds more.
+
+    Raises
+    ------
+    DeviceError
+        If the name or an option is unknown, or a package that the device needs is not installed.
+    """
+    kind, _, rest = str(name).partition(":")
+    if kind not in KINDS:
+        raise DeviceError(f"there is no device {name!r}; known are {', '.join(KINDS)}")
+    argument = None
+    for item in filter(None, rest.split(",")):
+        key, equals, value = item.partition("=")
+        if equals:
+            options[key.strip()] = _option(value.strip())
+        elif argument is None:
+            argument = item
+        else:
+            raise DeviceError(f"device {name!r} has two arguments, {argument!r} and {item!r}; options are key=value")
+    module, opener, extra, _ = KINDS[kind]
+    try:
+        make = getattr(importlib.import_module(module, __package__), opener)
+    except ModuleNotFoundError as missing:
+        if str(missing.name).startswith(__package__):
+            raise DeviceError(f"this version has no device {kind!r}") from None
+        raise DeviceError(f"device {kind!r} needs {missing.name}, which is not installed"
+                          + (f"; try pip install 'autapse[{extra}]'" if extra else "")) from None
+    except AttributeError:
+        raise DeviceError(f"this version has no device {kind!r}") from None
+    known = inspect.signature(make).parameters.values()
+    for key in options:
+        if not any(entry.kind is entry.VAR_KEYWORD or entry.name == key for entry in known):
+            raise DeviceError(f"device {kind!r} has no option {key!r}")
+    device = make(argument, **options)
+    device.name = str(name)
+    return device

@@ -1,0 +1,239 @@
+"""A chip behind the framed link: simulated or on a board, one path for both."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION, ChipConfig
+from ...hw.contract.geometry import geometry
+from ...hw.contract.program import COUNTERS, ENGINES, MAGIC, REGISTERS, Run, Space, offsets
+from ..compile import compile_program, pack_layer, training_registers, unpack_layer
+from ..compile.program import register_words
+from ..device import BatchResult, Device, checked_spikes
+from ..errors import DeviceError
+from ..link.bus import Bus
+from ..network import LayerState, checked_state
+from .traces import read_errors, read_sample
+
+_OVERFLOW = offsets(REGISTERS)["overflow"]
+_IN_FLIGHT = 64  # samples whose readouts may be under way at once
+
+
+def read_identity(bus: Bus) -> ChipConfig:
+    """The configuration that the chip states of itself.
+
+    Raises
+    ------
+    DeviceError
+        If it is no autapse chip, or speaks another contract or arithmetic than this driver.
+    """
+    count = 6 + 2 * len(ChipConfig().words())
+    halves = bus.read(Space.IDENTITY, 0, count).astype(np.uint32)
+    words = (halves[0::2] | halves[1::2] << 16).tolist()
+    if words[0] != MAGIC:
+        raise DeviceError(f"the device answers {words[0]:#010x} where an autapse chip says {MAGIC:#010x}; "
+                          "check that this port is the chip's")
+    if words[1:3] != [CONTRACT_VERSION, ARITHMETIC_VERSION]:
+        raise DeviceError(f"the chip has contract {words[1]} and arithmetic {words[2]}, this driver "
+                          f"{CONTRACT_VERSION} and {ARITHMETIC_VERSION}; build chip and driver from one version")
+    return ChipConfig.from_words(words[3:])
+
+
+class ChipDevice(Device):
+    """A chip reached through `connect`, which gives a Bus for a network that is about to be loaded."""
+
+    name = "chip"
+
+    def __init__(self):
+        self.config: ChipConfig | None = None
+        self._bus: Bus | None = None
+        self._totals = {name: 0 for name in COUNTERS}
+        self._seen = np.zeros(len(COUNTERS), np.int64)
+
+    def connect(self, network, training) -> tuple[Bus, ChipConfig]:
+        """The bus of a chip for this program, and its configuration."""
+        raise NotImplementedError(f"{type(self).__name__} must say how to reach its chip")
+
+    def load(self, network, training):
+        if training is not None:
+            training.check(network)
+        self._network, self._training = network, training
+        self._bus, self.config = self.connect(network, training)
+        config = self.config
+        self._layout, descriptors, parameters = compile_program(network, training, config)
+        self._geometry = geometry(config)
+        self._pending = None
+        self._rates = {}
+        bus = self._bus
+        bus.write(Space.LAYERS, 0, descriptors)
+        bus.write(Space.PARAMETERS, 0, parameters)
+        self._write_registers(1 if training else 0)
+        bus.write(Space.COUNTERS, 0, np.zeros(1, np.uint16))
+        self._totals = {name: 0 for name in COUNTERS}
+        self._seen[:] = 0
+        bus.sync()
+
+    def _ready(self) -> Bus:
+        if self._bus is None:
+            raise DeviceError(f"{self.name} has no program; call load(network, training) first")
+        return self._bus
+
+    def _write_registers(self, samples: int, **rates: float):
+        values = training_registers(self._network, self._training, samples=max(samples, 1), **rates)
+        self._bus.write(Space.REGISTERS, 0, register_words(self._network, self._layout, values))
+
+    def _tables(self):
+        """(layer index, base, name in LayerState, its bias) of every table of synapses that the chip keeps."""
+        for index, place in enumerate(self._layout.layers):
+            yield index, place.weights, "weight", "bias"
+            if self._training is not None:
+                yield index, place.remainders, "remainder", "bias_remainder"
+                if self._training.momentum:
+                    yield index, place.momenta, "momentum", "bias_momentum"
+
+    def write_state(self, state):
+        bus, lanes = self._ready(), self.config.lanes
+        state = checked_state(self._network.layers, state)
+        for index, base, name, bias in self._tables():
+            place = self._layout.layers[index]
+            words = pack_layer(getattr(state[index], name), getattr(state[index], bias), row_step=place.row_step,
+                               groups=place.groups, lanes=lanes)
+            bus.write(Space.SYNAPSES, base * lanes, words)
+        bus.sync()
+
+    def read_state(self):
+        bus, lanes = self._ready(), self.config.lanes
+        handles = [(index, name, bias, bus.queue_read(
+            Space.SYNAPSES, base * lanes,
+            self._layout.layers[index].groups * self._layout.layers[index].row_step * lanes))
+            for index, base, name, bias in self._tables()]
+        found: list[dict] = [{} for _ in self._network.layers]
+        for index, name, bias, handle in handles:
+            layer, place = self._network.layers[index], self._layout.layers[index]
+            found[index][name], found[index][bias] = unpack_layer(
+                handle.result(), inputs=layer.inputs, outputs=layer.outputs, bias=layer.bias,
+                row_step=place.row_step, groups=place.groups, lanes=lanes)
+        result = []
+        for tables in found:
+            fresh = LayerState.fresh(tables["weight"], tables["bias"])
+            for name, array in tables.items():
+                setattr(fresh, name, array)
+            result.append(fresh)
+        return result
+
+    def _rows(self, spikes: np.ndarray) -> np.ndarray:
+        """Bus words of the input rows, (N, words), of spikes (N, T, inputs)."""
+        lanes = self.config.lanes
+        groups = self._layout.layers[0].input_groups
+        samples, steps, inputs = spikes.shape
+        padded = np.zeros((samples, steps, groups * lanes), np.uint8)
+        padded[:, :, :inputs] = spikes
+        bits = padded.reshape(samples, steps, groups, lanes).swapaxes(1, 2)
+        weights = 1 << np.arange(lanes, dtype=np.uint32)
+        rows = (bits * weights).sum(-1, dtype=np.uint32)
+        if lanes > 16:
+            rows = np.stack([rows & 0xFFFF, rows >> 16], axis=-1)
+        return rows.astype(np.uint16).reshape(samples, -1)
+
+    def _row_base(self) -> int:
+        return self._layout.layers[0].spikes_in * (2 if self.config.lanes > 16 else 1)
+
+    def _queue_readout(self):
+        return self._bus.queue_read(Space.READOUTS, 0, 4 * self._layout.layers[-1].beats * self.config.units)
+
+    def _readout(self, handle) -> np.ndarray:
+        words = np.ascontiguousarray(handle.result())
+        return words.view("<i8")[:self._network.classes].astype(np.int64)
+
+    def infer(self, spikes):
+        bus = self._ready()
+        rows = self._rows(checked_spikes(spikes, self._network))
+        handles, results = [], []
+        for sample in rows:
+            bus.write(Space.SPIKES, self._row_base(), sample)
+            bus.run(Run.FORWARD, 0)
+            handles.append(self._queue_readout())
+            if len(handles) >= _IN_FLIGHT:
+                results.append(self._readout(handles.pop(0)))
+        results += [self._readout(handle) for handle in handles]
+        self._count()
+        return np.array(results, np.int64).reshape(len(rows), self._network.classes)
+
+    def accumulate(self, spikes, *, targets=None, error: Callable | None = None, capture=False):
+        bus = self._ready()
+        if self._training is None:
+            raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
+        if (targets is None) == (error is None):
+            raise DeviceError("accumulate takes either targets or an error function")
+        spikes = checked_spikes(spikes, self._network)
+        if len(spikes) > self._training.batch:
+            raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
+                              f"{self.name} was loaded for")
+        rows, steps = self._rows(spikes), self._network.steps
+        self._write_registers(len(spikes))
+        handles, readouts, traces = [], [], []
+        for index, sample in enumerate(rows):
+            bus.write(Space.SPIKES, self._row_base(), sample)
+            clear = Run.CLEAR if index == 0 else 0
+            if error is None:
+                bus.write(Space.TARGETS, 0, self._class_words(targets[index]))
+                bus.run(clear | Run.FORWARD | Run.LOSS | Run.BACKWARD, index * steps)
+                handles.append(self._queue_readout())
+            else:
+                bus.run(clear | Run.FORWARD, index * steps)
+                readouts.append(self._readout(self._queue_readout()))
+                bus.write(Space.ERROR_INPUTS, 0, self._class_words(error(readouts[-1], index)))
+                bus.run(Run.BACKWARD, index * steps)
+            if capture:
+                traces.append(read_sample(bus, self._network, self._layout, self.config))
+        readouts += [self._readout(handle) for handle in handles]
+        overflow = bool(bus.read(Space.REGISTERS, _OVERFLOW, 1)[0])
+        if capture:
+            for index, trace in enumerate(traces):
+                read_errors(bus, self._network, self._layout, self.config, trace, first=index * steps)
+        self._pending = len(spikes)
+        self._count()
+        return BatchResult(readouts=np.array(readouts, np.int64).reshape(len(spikes), -1), overflow=overflow,
+                           traces=traces if capture else None)
+
+    def _class_words(self, values: np.ndarray) -> np.ndarray:
+        """binary16 words of one value per class, padded to whole beats."""
+        words = np.zeros(self._layout.layers[-1].beats * self.config.units, np.uint16)
+        words[:self._network.classes] = np.ascontiguousarray(values, np.float16).view(np.uint16)
+        return words
+
+    def update(self, *, samples, learning_rate, momentum):
+        bus = self._ready()
+        if self._pending != samples:
+            raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
+        if momentum and not self._training.momentum:
+            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; load it with momentum to use it")
+        self._pending = None
+        self._write_registers(samples, learning_rate=learning_rate, momentum=momentum)
+        bus.run(Run.UPDATE, 0)
+        overflow = bool(bus.read(Space.REGISTERS, _OVERFLOW, 1)[0])
+        self._count()
+        return overflow
+
+    def _count(self):
+        """Adds what the 32-bit counters gained since they were last read; they wrap."""
+        halves = self._bus.read(Space.COUNTERS, 0, 2 * len(COUNTERS)).astype(np.int64)
+        now = halves[0::2] | halves[1::2] << 16
+        for name, gained in zip(COUNTERS, (now - self._seen) % (1 << 32), strict=True):
+            self._totals[name] += int(gained)
+        self._seen = now
+
+    def counters(self):
+        engines = {engine: {kind: self._totals[f"{engine}.{kind}"] for kind in ("busy", "skipped", "stalled")}
+                   for engine in ENGINES if engine == "forward" or (self.config and self.config.training)}
+        for table in engines.values():
+            table["dense"] = table["busy"] + table["skipped"]
+        return engines | {"chip": {"cycles": self._totals["cycles"]}}
+
+    def info(self):
+        return {"name": self.name, **({"chip": vars(self.config)} if self.config else {})}
+
+    def close(self):
+        if self._bus is not None:
+            self._bus.link.close()
+            self._bus = None

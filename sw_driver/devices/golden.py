@@ -1,0 +1,125 @@
+"""The golden model as a device: PyTorch in place of the chip, the same bits."""
+
+import numpy as np
+import torch
+
+from ...verification.golden.model import Golden, Layer, Rules
+from ..device import BatchResult, Device, checked_spikes
+from ..errors import DeviceError
+from ..network import LayerState, checked_state
+
+_STATE = {"weight": "weight", "remainder": "weight_remainder", "momentum": "weight_momentum",
+          "bias": "bias", "bias_remainder": "bias_remainder", "bias_momentum": "bias_momentum"}
+_CHUNK_VALUES = 1 << 22  # float64 values of spikes or membranes held at once while inferring
+
+
+class GoldenDevice(Device):
+    """The golden model. Holds any network; `where` is PyTorch's name of the processor, "cpu" or "cuda"."""
+
+    name = "golden"
+
+    def __init__(self, where: str = "cpu", *, threads: int | None = None):
+        self._where, self._threads = where, threads
+        self._golden: Golden | None = None
+        self._pending: int | None = None
+
+    def load(self, network, training):
+        layers = [Layer(inputs=spec.inputs, outputs=spec.outputs, bias=spec.bias, decay=spec.decay,
+                        threshold=spec.threshold, half_width=spec.half_width, soft=spec.reset == "soft",
+                        detach=spec.detach, strict=spec.strict, spiking=spec.spiking) for spec in network.layers]
+        if training is None:
+            rules = Rules(steps=network.steps)
+        else:
+            training.check(network)
+            rules = Rules(steps=network.steps, loss_scale=training.loss_scale,
+                          momentum_exponent=training.momentum_exponent)
+        self._network, self._training = network, training
+        self._golden = Golden(layers, rules, device=self._where, threads=self._threads)
+        self._pending = None
+
+    def _model(self) -> Golden:
+        if self._golden is None:
+            raise DeviceError(f"{self.name} has no program; call load(network, training) first")
+        return self._golden
+
+    def write_state(self, state):
+        words = {}
+        for index, layer in enumerate(checked_state(self._loaded().layers, state)):
+            words |= {f"{index}.{_STATE[name]}": array for name, array in layer.arrays().items()}
+        self._model().set_state(words)
+
+    def _loaded(self):
+        self._model()
+        return self._network
+
+    def read_state(self):
+        words = self._model().get_state()
+        if self._training is None or not self._training.momentum:
+            # A program without momentum has no use for M, and a chip then keeps none.
+            words |= {name: np.zeros_like(array) for name, array in words.items() if name.endswith("_momentum")}
+        return [LayerState(**{name: words.get(f"{index}.{golden}") for name, golden in _STATE.items()})
+                for index in range(len(self._network.layers))]
+
+    def infer(self, spikes):
+        golden = self._model()
+        spikes = checked_spikes(spikes, self._network)
+        widest = max(self._network.inputs, *(layer.outputs for layer in self._network.layers))
+        chunk = max(1, _CHUNK_VALUES // (widest * self._network.steps))
+        parts = [golden.forward(torch.from_numpy(spikes[start:start + chunk])).y
+                 for start in range(0, len(spikes), chunk)]
+        return torch.cat([torch.from_numpy(part) for part in parts]).numpy()
+
+    def accumulate(self, spikes, *, targets=None, error=None, capture=False):
+        golden = self._model()
+        if self._training is None:
+            raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
+        if (targets is None) == (error is None):
+            raise DeviceError("accumulate takes either targets or an error function")
+        spikes = checked_spikes(spikes, self._network)
+        golden.clear_overflow()
+        golden.clear_gradient()
+        readouts = golden.forward(torch.from_numpy(spikes), keep=True).y
+        if error is None:
+            errors = golden.loss_error(readouts, targets)
+        else:
+            errors = torch.stack([torch.from_numpy(error(readout, index)) for index, readout in enumerate(readouts)])
+        golden.backward(errors)
+        self._pending = len(spikes)
+        traces = None
+        if capture:
+            layers = golden.traces()
+            traces = [[{name: array[sample] for name, array in layer.items()} for layer in layers]
+                      for sample in range(len(spikes))]
+        return BatchResult(readouts=readouts, overflow=golden.overflow, traces=traces)
+
+    def update(self, *, samples, learning_rate, momentum):
+        golden = self._model()
+        if self._pending != samples:
+            raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
+        self._pending = None
+        golden.clear_overflow()
+        golden.update(samples, learning_rate, momentum)
+        return golden.overflow
+
+    def info(self):
+        return {"name": self.name, "torch": torch.__version__, "where": self._where,
+                "threads": torch.get_num_threads()}
+
+    def close(self):
+        self._golden = None
+
+
+def open_golden(argument: str | None, *, threads: int | None = None) -> GoldenDevice:
+    """The golden model on "cpu" (None) or on what PyTorch calls `argument`.
+
+    Raises
+    ------
+    DeviceError
+        If PyTorch cannot compute there.
+    """
+    where = argument or "cpu"
+    try:
+        torch.zeros(1, device=where)
+    except (RuntimeError, AssertionError) as error:
+        raise DeviceError(f"PyTorch has no device {where!r} here: {str(error).splitlines()[0]}") from None
+    return GoldenDevice(where, threads=threads)

@@ -1,0 +1,7 @@
+"""The host's end of the link: transports, frames and the bus; the chip's end is `gateware.link`."""
+
+from .bus import Bus, BusError, ReadHandle
+from .host import HostLink, LinkStatistics
+from .transport import LinkError, ProcessTransport, Transport
+
+__all__ = ["Bus", "BusError", "HostLink", "LinkError", "LinkStatistics", "ProcessTransport", "ReadHandle", "Transport"]
