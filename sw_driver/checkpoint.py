@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on to the same bits, in one safetensors file."""
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +71,7 @@ def load_checkpoint(path) -> Checkpoint:
         for name, array in tensors.items():
             _, index, key = name.split(".")
             layers[int(index)][key] = array
-        state = [LayerState(**{f.name: None for f in fields(LayerState)} | arrays) for arrays in layers]
+        state = [LayerState.from_arrays(arrays) for arrays in layers]
         return Checkpoint(network=network, training=TrainingSpec(**about["training"]),
                           state=checked_state(network.layers, state), seed=about["seed"], epoch=about["epoch"],
                           target=about["target"], other=about["other"], history=about["history"])

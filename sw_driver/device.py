@@ -163,7 +163,7 @@ def open(name: str, **options) -> Device:
     try:
         make = getattr(importlib.import_module(module, __package__), opener)
     except ModuleNotFoundError as missing:
-        if str(missing.name).startswith(__package__):
+        if (missing.name or "").startswith("autapse."):
             raise DeviceError(f"this version has no device {kind!r}") from None
         raise DeviceError(f"device {kind!r} needs {missing.name}, which is not installed"
                           + (f"; try pip install 'autapse[{extra}]'" if extra else "")) from None

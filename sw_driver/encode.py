@@ -29,7 +29,7 @@ def _phases(phase, inputs: int, full: int) -> np.ndarray:
     return np.full(inputs, int(phase * full), np.int64)
 
 
-def rate(values: np.ndarray, *, full: int, steps: int, phase=0.0) -> np.ndarray:
+def rate(values: np.ndarray, *, full: int, steps: int, phase: float | str = 0.0) -> np.ndarray:
     """Evenly spaced spikes: a spike at t iff floor((t+1)·p + φ) > floor(t·p + φ).
 
     `values` (N, n) whole numbers from 0 to `full` give uint8 (N, steps, n). `phase` φ is one number from 0 to

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import TypedDict
 
 import numpy as np
 
@@ -10,6 +11,13 @@ from .half import LARGEST, half_scalar
 from .network import Network, TrainingSpec
 
 UNIT = 2.0**-24  # one unit of a readout
+
+
+class Request(TypedDict, total=False):
+    """The one keyword of `Device.accumulate` that a batch needs."""
+
+    targets: np.ndarray
+    error: Callable[[np.ndarray, int], np.ndarray]
 
 
 class Loss:
@@ -52,7 +60,7 @@ class Loss:
         total = math.fsum(powers)
         return [power / total for power in powers]
 
-    def request(self, labels: np.ndarray) -> dict[str, np.ndarray | Callable[[np.ndarray, int], np.ndarray]]:
+    def request(self, labels: np.ndarray) -> Request:
         """The keyword of `Device.accumulate` that gives these labels their errors."""
         if self.kind == "mse":
             return {"targets": self.targets(labels)}

@@ -14,14 +14,12 @@ class Progress(Callback):
     """Shows a fit on standard error, so that standard output stays the program's own."""
 
     def __init__(self, console: Console | None = None):
-        self._console = console or Console(stderr=True)
-        self._bar = None
+        self._bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches"),
+                        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                        TextColumn("{task.fields[score]}"), console=console or Console(stderr=True), transient=True)
 
     def on_start(self, trainer, *, epochs, batches):
         self._last = trainer.epoch + epochs
-        self._bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches"),
-                        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
-                        TextColumn("{task.fields[score]}"), console=self._console, transient=True)
         self._task = self._bar.add_task(f"epoch {trainer.epoch + 1}/{self._last}", total=epochs * batches, score="")
         self._samples = self._correct = 0
         self._bar.start()
@@ -42,14 +40,43 @@ class Progress(Callback):
         self._bar.update(self._task, description=f"epoch {min(entry['epoch'] + 1, self._last)}/{self._last}")
 
     def on_end(self, trainer):
+        self._bar.stop()
+
+
+class Building:
+    """A bar for work that reports a sentence and the fraction done; it goes when the fraction is 1 or on `stop`."""
+
+    def __init__(self):
+        self._bar = None
+
+    def __call__(self, sentence: str, fraction: float) -> None:
+        if self._bar is None:
+            self._bar = Bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
+                            console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(sentence, total=1.0)
+            self._bar.start()
+        self._bar.update(self._task, description=sentence, completed=fraction)
+        if fraction >= 1:
+            self.stop()
+
+    def stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
 
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work that counts itself; call what it yields with how many are done and how many there are."""
-    with Bar(TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn(),
-             console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole)
+    bar = Bar(TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn(),
+              console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=None)
+
+    def advance(done: int, whole: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=whole)
+
+    try:
+        yield advance
+    finally:
+        bar.stop()

@@ -1,6 +1,6 @@
 """What a network has learned: weights, what rounding kept back of them, and momenta."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -32,13 +32,27 @@ class LayerState:
         return cls(weight=weight, bias=bias, remainder=zeros, bias_remainder=flat,
                    momentum=zeros.copy(), bias_momentum=None if flat is None else flat.copy())
 
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "LayerState":
+        """From the arrays that exist, by name; a layer without bias names none of its three.
+
+        Raises
+        ------
+        KeyError
+            If weight, remainder or momentum is missing.
+        TypeError
+            If a name is unknown.
+        """
+        biases = {name: None for name in ("bias", "bias_remainder", "bias_momentum")} | arrays
+        return cls(**{name: arrays[name] for name in ("weight", "remainder", "momentum")}, **{
+            name: array for name, array in biases.items() if name not in ("weight", "remainder", "momentum")})
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that exist, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
 
     def copy(self) -> "LayerState":
-        return LayerState(**{f.name: None if getattr(self, f.name) is None else getattr(self, f.name).copy()
-                             for f in fields(self)})
+        return LayerState.from_arrays({name: array.copy() for name, array in self.arrays().items()})
 
     def same_bits(self, other: "LayerState") -> bool:
         """True where every word has the same bits."""

@@ -4,6 +4,7 @@ import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -41,7 +42,7 @@ class TraceWriter(Callback):
 
     def __init__(self, directory):
         self.directory = Path(directory)
-        self._spool = None
+        self._spool: BinaryIO | None = None
 
     def on_start(self, trainer, *, epochs, batches):
         if trainer.epoch or any(np.any(array) for layer in trainer.state for name, array in layer.arrays().items()
@@ -56,6 +57,7 @@ class TraceWriter(Callback):
         self._wanted = epochs
 
     def on_batch(self, trainer, step):
+        assert self._spool is not None, "on_start comes first"
         self._spool.write(np.ascontiguousarray(step.spikes).tobytes())
         self._starts.append(self._count)
         self._count += len(step.labels)
@@ -78,6 +80,7 @@ class TraceWriter(Callback):
         config = {"layers": layers, "steps": network.steps, "learning_rate": training.learning_rate,
                   "momentum": training.momentum, "momentum_exponent": training.momentum_exponent,
                   "batch": training.batch, "loss_scale": training.loss_scale, "loss": training.loss}
+        assert self._spool is not None, "on_start comes first"
         self._spool.flush()
         spikes = np.memmap(self._spool, np.uint8, "r", shape=(self._count, network.steps, network.inputs))
         samples = {"spikes": spikes, "labels": np.concatenate(self._labels), "targets": np.concatenate(self._targets),

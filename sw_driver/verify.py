@@ -83,6 +83,7 @@ class Verification:
             self.first = Difference(kind=kind, batch=batch, layer=layer, values=values, **place)
 
     def _batch(self, batch: int, one: BatchResult, two: BatchResult) -> None:
+        assert one.traces is not None and two.traces is not None, "accumulate(capture=True) gives traces"
         for sample, (left, right) in enumerate(zip(one.traces, two.traces, strict=True)):
             for layer, name, mine, theirs in _traces(left, right, names="usm"):
                 self._compare(_TRACES[name], mine, theirs, batch=batch, layer=layer, sample=sample,

@@ -2,7 +2,8 @@
 
 The one way into a simulator for every cocotb test. A test calls ``run_bench``; the bench module it names, loaded inside
 the simulator, calls ``bench_parameters``. Verilog and compiled simulator are kept under ``build/bench`` by the content
-of the design, so that a second run compiles nothing; locks make that safe for tests that run in parallel.
+of the design, so that a second run compiles nothing; locks make that safe for tests that run in parallel. With
+``WAVES=1`` in the environment each run leaves a waveform, and says where.
 """
 
 import fcntl
@@ -11,8 +12,10 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -59,7 +62,7 @@ def simulator_or_skip(sim: str):
             pytest.skip(f"Verilator needs {' and '.join(absent)}, which this machine lacks")
 
 
-def run_bench(component, *, name: str, module: str | Path, sim: str, parameters: Mapping = {}, seed: int = 1):
+def run_bench(component, *, name: str, module: str | Path, sim: str, parameters: Mapping | None = None, seed: int = 1):
     """Simulate ``component`` under the cocotb tests of ``module``; skips where the simulator is not installed.
 
     Parameters
@@ -90,12 +93,13 @@ def run_bench(component, *, name: str, module: str | Path, sim: str, parameters:
         folder, module = module.parent, module.stem
     else:
         folder = Path(__file__).parent
-    print(f"bench {module} on {name} in {sim}, seed {seed}, parameters {json.dumps(parameters)}")
+    encoded = json.dumps(parameters or {})
+    print(f"bench {module} on {name} in {sim}, seed {seed}, parameters {encoded}")
     with _environment():
         build = _built(component, name=name, sim=sim)
         run = Path(tempfile.mkdtemp(prefix=f"run-{sim}-", dir=build))
         log, results = run / "log.txt", run / "results.xml"
-        extra = {_VARIABLE: json.dumps(parameters), "COCOTB_ANSI_OUTPUT": "0"}
+        extra = {_VARIABLE: encoded, "COCOTB_ANSI_OUTPUT": "0"}
         # cocotb hands sys.path on as PYTHONPATH; the bench finds its neighbours and this helper there.
         before = list(sys.path)
         sys.path[:0] = [str(folder), str(Path(__file__).parent)]
@@ -103,6 +107,7 @@ def run_bench(component, *, name: str, module: str | Path, sim: str, parameters:
             get_runner(sim).test(
                 test_module=module, hdl_toplevel=name, hdl_toplevel_lang="verilog", build_dir=build / sim, test_dir=run,
                 log_file=log, results_xml=str(results), extra_env=extra, seed=seed,
+                plusargs=[f"+dumpfile_path={run / name}.fst"] if _waves() and sim == "icarus" else [],
             )  # fmt: skip
         except SystemExit:
             pass  # cocotb leaves this way when a test fails under pytest; the results say what happened
@@ -114,7 +119,10 @@ def run_bench(component, *, name: str, module: str | Path, sim: str, parameters:
             raise AssertionError(f"Bench {module} on {name} in {sim} died before its results:\n{_tail(log)}") from error
     if failures or not count:
         raise AssertionError(f"Bench {module} on {name} in {sim}: {failures} of {count} tests failed:\n{_tail(log)}")
-    shutil.rmtree(run)
+    if _waves():
+        print(f"waveform in {run}")
+    else:
+        shutil.rmtree(run)
 
 
 def _built(component, *, name: str, sim: str) -> Path:
@@ -142,7 +150,7 @@ def _built(component, *, name: str, sim: str) -> Path:
                     sources=[source], hdl_toplevel=name, build_dir=build / sim, timescale=("1ns", "1ps"), always=True,
                     build_args=_BUILD_ARGUMENTS[sim], log_file=log,
                 )  # fmt: skip
-            except (SystemExit, Exception) as error:
+            except (SystemExit, subprocess.CalledProcessError) as error:
                 raise AssertionError(f"{sim} does not build {name}: {error}\n{_tail(log)}") from error
             _keep_runtime(build / sim)
             done.touch()
@@ -158,8 +166,10 @@ def _lend_runtime(objects: Path):
     """Put Verilator's own objects, the larger part of every build and always the same, where make expects them."""
     if objects.name == "verilator" and _runtime().exists():
         objects.mkdir(exist_ok=True)
+        # Dated an hour ahead, as make compares them with the makefile that Verilator is about to write.
+        later = time.time() + 3600
         for file in _runtime().iterdir():
-            shutil.copy2(file, objects)
+            os.utime(shutil.copy(file, objects), (later, later))
 
 
 def _keep_runtime(objects: Path):
@@ -173,10 +183,15 @@ def _keep_runtime(objects: Path):
             shutil.rmtree(partial)  # another process was first
 
 
+def _waves() -> bool:
+    return os.environ.get("WAVES", "0") not in ("", "0")
+
+
 def _versions() -> list[str]:
+    """What a compiled simulator depends on besides its design."""
     from importlib.metadata import PackageNotFoundError, version
 
-    versions = [sys.executable]
+    versions = [sys.executable, *(["waves"] if _waves() else [])]
     for package in "amaranth", "cocotb", "verilator":
         try:
             versions.append(f"{package} {version(package)}")

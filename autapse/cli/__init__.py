@@ -37,8 +37,9 @@ def run(arguments: list[str] | None = None) -> int:
         sentence = "out of memory; choose a smaller batch, network or data set"
     except Exception as error:
         # Usage errors: typer carries its own copy of click in some versions, so the class is known by its method.
-        if not hasattr(error, "format_message"):
+        describe = getattr(error, "format_message", None)
+        if describe is None:
             raise
-        sentence = error.format_message() or "say what to do: autapse train, verify or info (autapse --help has more)"
+        sentence = describe() or "say what to do: autapse train, verify or info (autapse --help has more)"
     print(f"autapse: {' '.join(sentence.split())}", file=sys.stderr)
     return 2

@@ -11,7 +11,6 @@ import typer
 from ..sw_driver.checkpoint import load_checkpoint
 from ..sw_driver.data import SOURCES
 from ..sw_driver.device import KINDS
-from ..sw_driver.device import open as open_device
 from ..sw_driver.network import Network
 from . import options as given
 
@@ -63,7 +62,7 @@ def info(
         result["checkpoint"] = {"network": _network(kept.network), "training": asdict(kept.training),
                                 "seed": kept.seed, "epoch": kept.epoch, "history": kept.history}
     if device is not None:
-        with open_device(device) as opened:
+        with given.opened(device, quiet=quiet) as opened:
             if network is not None:
                 opened.load(network, None)
             result["device"] = opened.info()

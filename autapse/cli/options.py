@@ -4,16 +4,21 @@ import itertools
 import json
 import runpy
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ..sw_driver.data import SOURCES, Data
+from ..sw_driver.device import Device
+from ..sw_driver.device import open as open_device
 from ..sw_driver.encode import ENCODERS
 from ..sw_driver.errors import SpecError
 from ..sw_driver.files import write_text
 from ..sw_driver.network import LI, LIF, Linear, Network
+from ..sw_driver.progress import Building
 
 STEPS = 8
 HIDDEN = 128
@@ -34,6 +39,21 @@ Seed = Annotated[int, typer.Option("--seed", help="Decides initial weights and t
 Limit = Annotated[int | None, typer.Option("--limit", help="Use the first N training and the first N test samples.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+
+@contextmanager
+def opened(name: str, *, quiet: bool) -> Iterator[Device]:
+    """The device called `name`, closed at the end; unless `quiet`, the compilation of a simulator shows itself."""
+    if quiet or name.partition(":")[0] != "sim":
+        with open_device(name) as device:
+            yield device
+        return
+    building = Building()
+    try:
+        with open_device(name, progress=building) as device:
+            yield device
+    finally:
+        building.stop()
 
 
 def network_of(net: str | None, *, steps: int | None, decay: float, data: Data | None) -> Network:

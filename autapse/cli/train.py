@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from ..sw_driver.data import load_data
-from ..sw_driver.device import open as open_device
 from ..sw_driver.errors import SpecError
 from ..sw_driver.trainer import Callback, Trainer
 from . import options as given
@@ -58,7 +57,7 @@ def train(
     if out is not None:
         from ..sw_driver.report import require_report
         require_report()
-    with open_device(device) as target:
+    with given.opened(device, quiet=quiet) as target:
         if resume is not None:
             trainer = Trainer.resume(resume, target)
         else:

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from ..sw_driver.data import load_data
-from ..sw_driver.device import open as open_device
 from ..sw_driver.errors import SpecError
 from ..sw_driver.half import whole
 from ..sw_driver.network import TrainingSpec
+from ..sw_driver.progress import counting
 from ..sw_driver.verify import verify as compare
 from . import options as given
 
@@ -55,11 +55,10 @@ def verify(
     training = TrainingSpec(learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
                             loss_scale=loss_scale)
     with ExitStack() as stack:
-        pair = tuple(stack.enter_context(open_device(name)) for name in names)
+        pair = tuple(stack.enter_context(given.opened(name, quiet=quiet)) for name in names)
         if quiet:
             result = compare(network, pair, source, training=training, epochs=epochs, seed=seed)
         else:
-            from ..sw_driver.progress import counting
             with counting("batches") as advance:
                 result = compare(network, pair, source, training=training, epochs=epochs, seed=seed, on_batch=advance)
     given.write_json(json, {"command": "verify", "data": source.name, "network": network.as_dict(), "seed": seed,

@@ -58,13 +58,11 @@ class Link(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = self.receiver
         m.submodules.sender = sender = self.sender
+        wiring.connect(m, wiring.flipped(self.i_line), receiver.i_line)
         wiring.connect(m, receiver.o_packet, wiring.flipped(self.o_packet))
         wiring.connect(m, wiring.flipped(self.i_packet), sender.i_packet)
         wiring.connect(m, sender.o_line, wiring.flipped(self.o_line))
         m.d.comb += [
-            receiver.i_line.payload.eq(self.i_line.payload),
-            receiver.i_line.valid.eq(self.i_line.valid),
-            self.i_line.ready.eq(1),
             sender.i_event.eq(receiver.o_event),
             sender.i_state.eq(receiver.o_state),
             self.o_session.eq(receiver.o_event.session),

@@ -63,7 +63,7 @@ class FrameReceiver(wiring.Component):
         If `ring` is not such a size.
     """
 
-    i_line: In(stream.Signature(8, always_ready=True))
+    i_line: In(stream.Signature(8))
     o_packet: Out(stream.Signature(BYTE))
     o_event: Out(EVENT)
     o_state: Out(STATE)
@@ -82,7 +82,7 @@ class FrameReceiver(wiring.Component):
         m.submodules.crc = crc = Crc32()
         m.submodules.store = store = memory.Memory(shape=BYTE, depth=self.ring, init=[])
         write, read = store.write_port(), store.read_port()
-        m.d.comb += [unstuffer.i.payload.eq(self.i_line.payload), unstuffer.i.valid.eq(self.i_line.valid)]
+        wiring.connect(m, wiring.flipped(self.i_line), unstuffer.i)
 
         take = Signal()     # a body byte
         end = Signal()      # a frame's closing flag

@@ -63,12 +63,12 @@ class Unstuffer(wiring.Component):
 
     Members
     -------
-    i : line bytes, always taken
+    i : line bytes, always taken (`ready` is constantly 1)
     o : {data, end, cut} with o_valid, which nothing can hold back: either a body byte, or, with `end`, a flag that
         closed a frame of at least one byte. `cut` comes with `end` where the flag followed an ESCAPE.
     """
 
-    i: In(stream.Signature(8, always_ready=True))
+    i: In(stream.Signature(8))
     o: Out(data.StructLayout({"data": 8, "end": 1, "cut": 1}))
     o_valid: Out(1)
 
@@ -76,6 +76,7 @@ class Unstuffer(wiring.Component):
         m = Module()
         escaped = Signal()
         inside = Signal()   # bytes came since the last flag
+        m.d.comb += self.i.ready.eq(1)
         m.d.sync += self.o_valid.eq(0)
         with m.If(self.i.valid):
             m.d.sync += [

@@ -20,7 +20,7 @@
 
 namespace {
 
-constexpr uint64_t BURST = 1024;        // cycles between looks at the line's ends
+constexpr uint64_t BURST = 256;         // cycles between looks at the line's ends
 constexpr uint64_t LAST_CYCLES = 100000;  // that a busy chip is given when its input has ended
 constexpr size_t CHUNK = 65536;
 

@@ -143,7 +143,7 @@ class BackwardEngine(wiring.Component):
         row_at, row = Signal(24), Signal(24)
         some, any_error = Signal(), Signal()
         m.d.comb += [
-            collector.i_beat.eq(beat),
+            collector.i_beat.eq(beat), feeder.i_collected.eq(beat),
             self.o_overflow.eq(beat & Cat(unit.o_overflow & real[k] for k, unit in enumerate(neurons)).any()),
             state_w.addr.eq(layer.state + index), state_w.en.eq(beat), state_w.data.eq(errors),
             batch_step.eq(self.i_offset + done.step),

@@ -13,8 +13,9 @@ from .walk import token_layout
 class Feeder(wiring.Component):
     """Turns groups into beats of `units` neurons, one per cycle.
 
-    An item starts when fewer than `i_layers` items before it are unfinished, because its neurons'
-    state was written by item n - layers. A group that comes with a sum waits for it.
+    The state that a beat reads was written by the same beat of item n - layers. So beats flow freely
+    while at most `i_layers` items are unfinished, this one among them, and else as long as fewer beats
+    are in the pipeline than this layer has. A group that comes with a sum waits for it.
 
     Members
     -------
@@ -28,7 +29,7 @@ class Feeder(wiring.Component):
         self._token = token_layout(lanes)
         super().__init__({
             "i_item": In(stream.Signature(Item)), "i_token": In(stream.Signature(self._token)),
-            "i_layers": In(8), "i_retire": In(1), "i_sum_valid": In(1), "o_shift": Out(1),
+            "i_layers": In(8), "i_retire": In(1), "i_collected": In(1), "i_sum_valid": In(1), "o_shift": Out(1),
             "o_begin": Out(1), "o_next": Out(Item),
             "o_issue": Out(1), "o_item": Out(Item), "o_token": Out(self._token), "o_index": Out(16),
             "o_beat": Out(range(max(self.beats, 2))),
@@ -46,19 +47,23 @@ class Feeder(wiring.Component):
             self.o_next.eq(items.r_data), self.o_token.eq(tokens.r_data), self.o_pass.p.eq(items.r_data),
             flight.back.eq(self.i_retire), flight.give.eq(self.o_begin),
         ]
-        item = Signal(Item)
-        m.d.comb += self.o_item.eq(item)
+        m.submodules.pipeline = pipeline = Credits(most=511)
+        item, independent = Signal(Item), Signal()
+        m.d.comb += [
+            self.o_item.eq(item), pipeline.give.eq(self.o_issue), pipeline.back.eq(self.i_collected),
+            independent.eq((flight.out <= self.i_layers) | (pipeline.out < item.layer.groups * self.beats)),
+        ]
         with m.FSM():
             with m.State("Item"):
                 m.d.sync += [item.eq(items.r_data), self.o_index.eq(0)]
-                m.d.comb += self.o_pass.valid.eq(items.r_rdy & (flight.out < self.i_layers))
+                m.d.comb += self.o_pass.valid.eq(items.r_rdy)
                 with m.If(self.o_pass.valid & self.o_pass.ready):
                     m.d.comb += [self.o_begin.eq(1), items.r_en.eq(1)]
                     with m.If(self.o_next.active):
                         m.next = "Beats"
             with m.State("Beats"):
                 m.d.comb += [
-                    self.o_issue.eq(tokens.r_rdy & (self.i_sum_valid | ~self.o_token.sum)),
+                    self.o_issue.eq(independent & tokens.r_rdy & (self.i_sum_valid | ~self.o_token.sum)),
                     self.o_shift.eq(self.o_issue & self.o_token.sum),
                 ]
                 with m.If(self.o_issue):

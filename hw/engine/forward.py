@@ -126,7 +126,7 @@ class ForwardEngine(wiring.Component):
         mask_bits = Cat(lif.o_mask for lif in lifs) & real
         membranes = Cat(lif.o_membrane for lif in lifs)
         m.d.comb += [
-            collector.i_beat.eq(beat),
+            collector.i_beat.eq(beat), feeder.i_collected.eq(beat),
             self.o_overflow.eq(beat & (Cat(lif.o_overflow for lif in lifs) & real).any()),
             state_w.addr.eq(layer.state + index), state_w.en.eq(beat),
             state_w.data.eq(Cat(lif.o_leak for lif in lifs)),

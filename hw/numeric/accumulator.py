@@ -206,9 +206,15 @@ class ProductAccumulator(wiring.Component):
 
     def __init__(self, exact_sum: ExactProductSum):
         self._sum = exact_sum
-        super().__init__({
-            "i_valid": In(1), "i_first": In(1), "i_word": In(16), "i_factor": In(16), "o": Out(signed(exact_sum.width)),
-        })
+        super().__init__(
+            {
+                "i_valid": In(1),
+                "i_first": In(1),
+                "i_word": In(16),
+                "i_factor": In(16),
+                "o": Out(signed(exact_sum.width)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

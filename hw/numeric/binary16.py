@@ -47,7 +47,7 @@ def encode(value: int, *, fraction: int = UNIT) -> tuple[int, bool]:
     kept = magnitude >> drop
     rest = magnitude - (kept << drop)
     half = 1 << drop >> 1
-    kept += drop > 0 and (rest > half or rest == half and kept & 1)
+    kept += drop > 0 and (rest > half or (rest == half and kept & 1))
     # The hidden bit of `kept` carries into the exponent field, and so does a significand that rounds up to 2048.
     word = (drop - (fraction - UNIT) << 10) + kept
     overflow = word > LARGEST

@@ -18,8 +18,8 @@ def load_digits(*, encoder: str = "rate") -> Data:
         from sklearn.datasets import load_digits as embedded
     except ModuleNotFoundError:
         raise DataError("the data set 'digits' needs scikit-learn; try pip install 'autapse[data]'") from None
-    bunch = embedded()
-    values, labels = bunch.data.astype(np.int32), bunch.target
+    values, labels = embedded(return_X_y=True)
+    values = np.asarray(values).astype(np.int32)
     parts = [IntensitySet(values[part], labels[part], full=16, encoder=encoder, where="digits")
              for part in (slice(DIGITS_TRAINED), slice(DIGITS_TRAINED, None))]
     return Data(name="digits", train=parts[0], test=parts[1])

@@ -59,15 +59,16 @@ class EventSet(SpikeSet):
         return result.reshape(len(indices), steps, self.inputs)
 
 
+def _recordings(folder: Path, pool: int) -> EventSet | None:
+    found = [(path, digit) for digit in range(10) for path in sorted((folder / str(digit)).glob("*.bin"))]
+    labels = np.array([digit for _, digit in found], np.int64)
+    return EventSet([path for path, _ in found], labels, where=str(folder), pool=pool) if found else None
+
+
 def load_nmnist(directory, *, pool: int = 1) -> Data:
     """N-MNIST from `directory`/Train/0…9/*.bin and, where there is one, `directory`/Test: 2,312 / pool² inputs."""
     directory = Path(directory)
-    parts: dict[str, EventSet | None] = {}
-    for name in ("Train", "Test"):
-        folder = directory / name
-        found = [(path, digit) for digit in range(10) for path in sorted((folder / str(digit)).glob("*.bin"))]
-        if name == "Train" and not found:
-            raise DataError(f"{folder} has no recordings; N-MNIST is read from Train/0 … Train/9, files *.bin")
-        paths, labels = [path for path, _ in found], np.array([digit for _, digit in found], np.int64)
-        parts[name] = EventSet(paths, labels, where=str(folder), pool=pool) if found else None
-    return Data(name="nmnist", train=parts["Train"], test=parts["Test"])
+    train, test = (_recordings(directory / name, pool) for name in ("Train", "Test"))
+    if train is None:
+        raise DataError(f"{directory / 'Train'} has no recordings; N-MNIST is read from Train/0 … Train/9, files *.bin")
+    return Data(name="nmnist", train=train, test=test)

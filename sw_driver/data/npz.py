@@ -23,11 +23,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _part(arrays: dict[str, np.ndarray], prefix: str, path: Path, encoder: str) -> SpikeSet:
     spikes, values, labels = (arrays.get(prefix + key) for key in ("spikes", "x", "labels"))
-    if labels is None or (spikes is None) == (values is None):
+    if labels is not None and spikes is not None and values is None:
+        return RecordedSet(spikes, labels, where=f"{path}")
+    if labels is None or values is None or spikes is not None:
         raise DataError(f"{path} must hold {prefix}labels and one of {prefix}spikes (samples, steps, inputs) and "
                         f"{prefix}x (samples, inputs); it holds {', '.join(arrays) or 'nothing'}")
-    if spikes is not None:
-        return RecordedSet(spikes, labels, where=f"{path}")
     if values.ndim < 2:
         raise DataError(f"{prefix}x of {path} must have shape (samples, inputs), not {values.shape}")
     if values.dtype == np.uint8:

@@ -96,6 +96,10 @@ class SpeechSet(SpikeSet):
         return np.stack([self._sample(int(index), steps) for index in indices])
 
 
+def _clips(part: list[tuple[Path, int]], directory: Path) -> SpeechSet:
+    return SpeechSet([path for path, _ in part], np.array([digit for _, digit in part], np.int64), where=str(directory))
+
+
 def load_wav(directory) -> Data:
     """Spoken digits from {digit}_{speaker}_{index}.wav; takes 0 to 4 of each speaker are the test set."""
     directory = Path(directory)
@@ -106,6 +110,4 @@ def load_wav(directory) -> Data:
     if not train:
         raise DataError(f"{directory} has no training files named digit_speaker_index.wav with an index of at "
                         f"least {TEST_BELOW}")
-    sets = [SpeechSet([path for path, _ in part], np.array([digit for _, digit in part], np.int64),
-                      where=str(directory)) if part else None for part in (train, test)]
-    return Data(name="wav", train=sets[0], test=sets[1])
+    return Data(name="wav", train=_clips(train, directory), test=_clips(test, directory) if test else None)

@@ -57,7 +57,8 @@ class GoldenDevice(Device):
         if self._training is None or not self._training.momentum:
             # A program without momentum has no use for M, and a chip then keeps none.
             words |= {name: np.zeros_like(array) for name, array in words.items() if name.endswith("_momentum")}
-        return [LayerState(**{name: words.get(f"{index}.{golden}") for name, golden in _STATE.items()})
+        return [LayerState.from_arrays({name: words[f"{index}.{golden}"] for name, golden in _STATE.items()
+                                        if f"{index}.{golden}" in words})
                 for index in range(len(self._network.layers))]
 
     def infer(self, spikes):
@@ -79,10 +80,10 @@ class GoldenDevice(Device):
         golden.clear_overflow()
         golden.clear_gradient()
         readouts = golden.forward(torch.from_numpy(spikes), keep=True).y
-        if error is None:
-            errors = golden.loss_error(readouts, targets)
+        if error is not None:
+            errors = np.stack([error(readout, index) for index, readout in enumerate(readouts)])
         else:
-            errors = torch.stack([torch.from_numpy(error(readout, index)) for index, readout in enumerate(readouts)])
+            errors = golden.loss_error(readouts, np.asarray(targets))
         golden.backward(errors)
         self._pending = len(spikes)
         traces = None

@@ -45,6 +45,7 @@ def _raster(trainer: Trainer, data: Data) -> tuple[str, str]:
     samples = data.test if data.test is not None else data.train
     spikes, labels = samples.spikes(np.array([0]), trainer.network.steps), samples.labels[:1]
     result = trainer.device.accumulate(spikes, **trainer.loss.request(labels), capture=True)
+    assert result.traces is not None, "accumulate(capture=True) gives traces"
     rows = [("input", spikes[0])]
     rows += [(f"layer {index}", trace["s"]) for index, (layer, trace)
              in enumerate(zip(trainer.network.layers, result.traces[0], strict=True)) if layer.spiking]

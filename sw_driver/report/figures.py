@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREEN = "#2563eb", "#ea580c", "#0d9488"
-_STYLE = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": INK, "axes.labelcolor": QUIET,
+_STYLE: dict = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": INK, "axes.labelcolor": QUIET,
           "axes.edgecolor": GRID, "xtick.color": QUIET, "ytick.color": QUIET, "axes.spines.top": False,
           "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True,
           "svg.hashsalt": "autapse", "legend.frameon": False}

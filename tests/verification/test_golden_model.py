@@ -83,6 +83,15 @@ def test_accumulating_twice_counts_once_and_update_starts_anew():
     assert not any(units.any() for units in golden.gradient().values())
 
 
+def test_inference_between_backward_and_update_disturbs_nothing():
+    golden = make()
+    spikes, targets = data(golden, 5)
+    back(golden, spikes, targets)
+    golden.forward(1 - spikes)
+    golden.update(5, 0.2, 0.9)
+    assert bits(golden.get_state()) == train(make(), [(spikes, targets)], 5)
+
+
 def test_a_skipped_step_leaves_nothing_behind():
     golden, other = make(), make()
     spikes, targets = data(golden, 5)
@@ -91,6 +100,8 @@ def test_a_skipped_step_leaves_nothing_behind():
     back(golden, spikes[:2], targets[:2])
     golden.accumulate()
     golden.clear_gradient()
+    golden.forward(spikes)
+    assert not any(units.any() for units in golden.gradient().values())
     assert train(golden, [(spikes, targets)], 5) == train(other, [(spikes, targets)], 5)
 
 

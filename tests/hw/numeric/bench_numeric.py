@@ -8,9 +8,10 @@ import random
 from collections import deque
 
 import cocotb
-from bench import bench_parameters
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, with_timeout
+
+from bench import bench_parameters
 from numeric_vectors import UNITS, stimuli
 
 

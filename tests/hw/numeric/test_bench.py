@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-import bench
 import pytest
+
+import bench
 from autapse.hw.numeric.accumulator import ExactSum
 
 BENCH = Path(__file__).with_name("bench_numeric.py")
@@ -11,9 +12,7 @@ PARAMETERS = {"unit": "ExactSum", "arguments": {"width": 47}, "count": 50}
 
 
 def simulate(sim, seed=3):
-    bench.run_bench(
-        ExactSum(width=47).create(), name="sum_47", module=BENCH, sim=sim, parameters=PARAMETERS, seed=seed
-    )
+    bench.run_bench(ExactSum(width=47).create(), name="sum_47", module=BENCH, sim=sim, parameters=PARAMETERS, seed=seed)
 
 
 def test_unknown_simulator_wrong():

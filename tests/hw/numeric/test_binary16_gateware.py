@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Module, Signal, signed
 from amaranth.sim import Simulator
+
 from autapse.hw.numeric.binary16 import decode, fields_of, fixed
 
 FINITE = [word for word in range(0x10000) if word >> 10 & 0x1F != 31]

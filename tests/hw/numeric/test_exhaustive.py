@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
+
 from autapse.hw.numeric.multiplication import Multiplication
 from autapse.verification.exhaustive.__main__ import main
 from autapse.verification.exhaustive.bank import ROUNDINGS, build

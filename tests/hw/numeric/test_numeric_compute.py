@@ -5,6 +5,7 @@ from bisect import bisect_left
 
 import numpy as np
 import pytest
+
 from autapse.hw.numeric.accumulator import ExactProductSum, ExactSum
 from autapse.hw.numeric.binary16 import decode, encode
 from autapse.hw.numeric.multiplication import Multiplication
@@ -39,7 +40,7 @@ def searched(value: int, *, fraction: int) -> tuple[int, bool]:
         nearest = 0
     else:
         up, down = LADDER[above] * scale - magnitude, magnitude - LADDER[above - 1] * scale
-        nearest = above if up < down or up == down and above % 2 == 0 else above - 1
+        nearest = above if up < down or (up == down and above % 2 == 0) else above - 1
     word = min(nearest, 0x7BFF)
     return word | (value < 0 and word != 0) << 15, nearest > 0x7BFF
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
+
 from autapse.hw.numeric.accumulator import ExactProductSum, ExactSum
 from autapse.hw.numeric.multiplication import Multiplication
 from autapse.hw.numeric.rounding import Rounding

@@ -1,0 +1,180 @@
+"""cocotb bench of the chip's sending half against a host that loses frames, asks again and acknowledges late."""
+
+import random
+import zlib
+
+import cocotb
+from bench import bench_parameters
+from stream_agents import Agent, Bench, Sink, Source
+
+PARAMETERS = bench_parameters()
+EXPECTED, WINDOW = 0x7E, 2      # what the receiving half reports
+
+
+class Host:
+    """Drives the event port as the receiving half would, from the frames it finds on the line."""
+
+    def __init__(self, dut, sink, *, lossy):
+        self.dut, self.sink, self.lossy = dut, sink, lossy
+        self.parsed = 0         # of the sink's bytes
+        self.begin = None
+        self.frames = []        # (control, number, payload, first cycle, last cycle)
+        self.content = {}       # payload by count of frames since the session began
+        self.count = 0          # frames taken in order
+        self.got = b""
+        self.lost = False
+        self.event = {}
+        self.answers = 0
+
+    def drive(self):
+        event = self.event
+        self.event = {}
+        if not event and random.random() < 0.02:
+            event = {"acked": 1, "ack": (self.count - random.choice((0, 0, 0, 1, 3))) % 256, "resend": int(self.lost)}
+            self.lost = False
+        word = at = 0
+        for name, width in (("session", 1), ("acked", 1), ("resend", 1), ("answer", 1), ("missing", 1), ("ack", 8),
+                            ("nonce", 32)):
+            word |= event.get(name, 0) << at
+            at += width
+        self.dut.i_event.value = word
+
+    def sample(self):
+        items = self.sink.items
+        while self.parsed < len(items):
+            if items[self.parsed] == 0x7E:
+                if self.begin is not None and self.parsed > self.begin + 1:
+                    self.take(bytes(items[self.begin + 1:self.parsed]), self.begin, self.parsed)
+                    self.begin = None
+                else:
+                    self.begin = self.parsed
+            self.parsed += 1
+
+    def take(self, line, first, last):
+        body = line.replace(b"\x7d\x5e", b"\x7e").replace(b"\x7d\x5d", b"\x7d")
+        assert zlib.crc32(body[:-4]).to_bytes(4, "little") == body[-4:]
+        control, number, ack, window = body[:4]
+        payload = body[4:-4]
+        assert (ack, window) == (EXPECTED, WINDOW)
+        times = self.sink.times
+        self.frames.append((control, number, payload, times[first], times[last]))
+        if not PARAMETERS["stall"]:
+            assert times[last] - times[first] == len(line) + 1
+        if control & 0x0F or not payload:
+            return
+        ahead = (number - self.count + 128) % 256 - 128
+        assert -8 <= ahead <= 8
+        place = self.count + ahead
+        assert self.content.setdefault(place, payload) == payload, f"frame {place} was cut in another way when resent"
+        if ahead == 0 and random.random() >= self.lossy:
+            self.count += 1
+            self.got += payload
+        else:
+            self.lost = True
+
+
+async def made(dut, lossy):
+    source, sink = Source(dut, "i_packet", stall=PARAMETERS["stall"]), Sink(dut, "o_line", stall=PARAMETERS["stall"])
+    host = Host(dut, sink, lossy=lossy)
+    dut.i_state.value = EXPECTED | WINDOW << 8
+    def dbg():
+        for h in dut:
+            try:
+                v=str(h.value)
+            except Exception: continue
+            if 'X' in v or 'x' in v or 'Z' in v: dut._log.info(f"XX {h._name} {v}")
+    bench = Bench(dut, source, Agent(sample=dbg), sink, host)
+    await bench.start()
+    return bench, source, host
+
+
+def answers(count, longest):
+    items, content = [], b""
+    for _ in range(count):
+        answer = bytes(random.choice((0x7E, 0x7D, random.randrange(256))) for _ in range(random.randrange(1, longest)))
+        items += [byte | (place == len(answer) - 1) << 8 for place, byte in enumerate(answer)]
+        content += answer
+    return items, content
+
+
+@cocotb.test()
+async def every_byte_comes_in_order_however_often_it_is_asked_for(dut):
+    bench, source, host = await made(dut, 0.2)
+    expected = b""
+    for longest in (700, 5, 40):
+        items, content = answers(40, longest)
+        source.items += items
+        expected += content
+    await bench.until(lambda: len(host.got) >= len(expected), watchdog=400 * len(expected))
+    assert host.got == expected
+    assert max(len(payload) for _, _, payload, *_ in host.frames) == 256
+    assert sum(bool(payload) for _, _, payload, *_ in host.frames) > host.count
+
+
+@cocotb.test()
+async def answers_are_given_when_asked_for_and_only_then(dut):
+    bench, source, host = await made(dut, 0.0)
+    for event, control in (({"answer": 1}, 0), ({"answer": 1, "missing": 1}, 0x10), ({"answer": 1}, 0)):
+        before = len(host.frames)
+        host.event = event
+        await bench.until(lambda: len(host.frames) > before, watchdog=200)
+        assert host.frames[-1][:3] == (control, host.count % 256, b"")
+        for _ in range(100):
+            await bench.step()
+        assert len(host.frames) == before + 1
+    assert int(dut.o_busy.value) == 0
+    source.items += [0x41, 0x42]
+    for _ in range(100):
+        await bench.step()
+    assert host.got == b"" and int(dut.o_busy.value) == 0     # nothing ends in `last` yet
+    source.items += [0x143]
+    await bench.until(lambda: host.got == b"ABC", watchdog=200)
+
+
+@cocotb.test()
+async def a_new_session_starts_at_nothing(dut):
+    bench, source, host = await made(dut, 0.3)
+    for delay in (700, 3, 90, 1):
+        source.items += answers(10, 300)[0]
+        for _ in range(delay):
+            await bench.step()
+        source.items.clear()
+        source.holding = False
+        nonce = random.getrandbits(32)
+        before = len(host.frames)
+        host.event = {"session": 1, "nonce": nonce}
+        host.content, host.count, host.lost = {}, 0, False
+        take, host.take = host.take, lambda *frame: None    # until the HELLO, what comes means nothing
+        await bench.step()
+        seen = []
+
+        def hello(line, first, last):
+            body = line.replace(b"\x7d\x5e", b"\x7e").replace(b"\x7d\x5d", b"\x7d")
+            if body[0] & 0x0F == 1:
+                seen.append(body)
+        host.take = hello
+        await bench.until(lambda: seen, watchdog=2000)
+        assert seen[0][:8] == bytes([1, 1, EXPECTED, WINDOW]) + nonce.to_bytes(4, "little")
+        assert zlib.crc32(seen[0][:-4]).to_bytes(4, "little") == seen[0][-4:]
+        host.take, host.got = take, b""
+        items, content = answers(5, 100)
+        source.items += items
+        await bench.until(lambda: len(host.got) >= len(content), watchdog=100000)
+        assert host.got == content
+        assert len(host.frames) > before
+
+
+@cocotb.test()
+async def unacknowledged_frames_are_bounded(dut):
+    bench, source, host = await made(dut, 0.0)
+    host.drive = lambda: setattr(dut.i_event, "value", 0)
+    for _ in range(20):
+        source.items.append(0x141)
+        for _ in range(60):
+            await bench.step()
+    assert host.count == 4      # `frames` of the design
+    assert host.got == b"A" * 4
+    source.items += [0x42] * 1000
+    for _ in range(3000):
+        await bench.step()
+    assert host.count == 4 and int(dut.i_packet__ready.value) == 0 and int(dut.o_busy.value) == 0

@@ -1,0 +1,93 @@
+"""The components of hw/engine that the benches test, at small and unequal sizes, in three banks."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out
+from autapse.hw.contract.chip import ChipConfig
+from autapse.hw.contract.program import LAYER_ROW
+from autapse.hw.engine.beats import Collector, Feeder
+from autapse.hw.engine.gradient import GradientEngine, MeetingScanner
+from autapse.hw.engine.history import History
+from autapse.hw.engine.lanes import Lanes
+from autapse.hw.engine.memory import BusMemory, SynapseMemory
+from autapse.hw.engine.readout import LossEngine
+from autapse.hw.engine.registers import Counters, Registers
+from autapse.hw.engine.scan import EventList, Scanner
+from autapse.hw.engine.schedule import Schedule
+from autapse.hw.engine.update import UpdateEngine
+from autapse.hw.engine.walk import Walker
+from engine_bank import Bank
+
+CONFIG = ChipConfig(lanes=4, units=2, layers=4, events=40, synapses=128, spike_rows=64, mask_rows=64, error_rows=96,
+                    history_words=75, active_words=40, readouts=4, error_inputs=8)
+NARROW = CONFIG.replace(lanes=1, units=1)
+FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
+
+
+class Ends(wiring.Component):
+    """Feeder and Collector with a plain delay between them where the neuron units would be."""
+
+    def __init__(self, *, lanes: int, units: int):
+        self.feeder, self.collector = Feeder(lanes=lanes, units=units), Collector(lanes=lanes, units=units)
+        super().__init__({"feeder": Out(self.feeder.signature), "collector": Out(self.collector.signature)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.feeder, m.submodules.collector = feeder, collector = self.feeder, self.collector
+        beat = feeder.o_issue
+        for stage in range(FLIGHT):
+            delayed = Signal(name=f"beat_{stage}")
+            m.d.sync += delayed.eq(beat)
+            beat = delayed
+        inside = {"o_pass", "i_retire", "i_pass", "i_beat"}
+        wiring.connect(m, feeder.o_pass, collector.i_pass)
+        m.d.comb += [collector.i_beat.eq(beat), feeder.i_retire.eq(collector.o_retire)]
+        for name, unit in (("feeder", feeder), ("collector", collector)):
+            for path, member, outer in unit.signature.flatten(getattr(self, name)):
+                if path[0] in inside:
+                    continue
+                inner = unit
+                for step in path:
+                    inner = getattr(inner, step)
+                m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
+        return m
+
+
+def memories() -> dict:
+    return {
+        **{f"synapses_{lanes}": SynapseMemory(lanes=lanes, depth=24) for lanes in (1, 2, 8)},
+        **{f"rows_{width}": BusMemory(width=width, depth=depth, readers=readers)
+           for width, depth, readers in ((8, 5, 1), (16, 7, 2), (32, 6, 2), (48, 9, 1))},
+        "list": EventList(depth=11, width=13), "registers": Registers(), "counters": Counters(),
+    }
+
+
+def order() -> dict:
+    return {
+        "schedule": Schedule(layers=5, row_bits=16 * LAYER_ROW),
+        "spikes_1": Scanner(lanes=1, events=40, depth=64, errors=False),
+        "spikes_4": Scanner(lanes=4, events=40, depth=64, errors=False),
+        "errors_2": Scanner(lanes=2, events=40, depth=64, errors=True),
+        "rows": Walker(lanes=4, events=40, backward=False),
+        "columns": Walker(lanes=2, events=40, backward=True, spike_rows=64, mask_rows=64),
+        "ends_1": Ends(lanes=2, units=2), "ends_4": Ends(lanes=4, units=1),
+        "history_4": History(CONFIG), "history_1": History(NARROW),
+        "meeting": MeetingScanner(CONFIG), "gradient": GradientEngine(CONFIG),
+    }
+
+
+def sums() -> dict:
+    return {
+        "plain_4": Lanes(lanes=4, units=1, products=False, width=52),
+        "plain_2": Lanes(lanes=2, units=2, products=False, width=45),
+        "products_4": Lanes(lanes=4, units=2, products=True, width=92),
+        "update": UpdateEngine(CONFIG, width=52, fraction=24),
+        "loss": LossEngine(CONFIG),
+    }
+
+
+PARTS = {"memories": memories, "order": order, "sums": sums}
+
+
+def bank(name: str) -> Bank:
+    return Bank(PARTS[name]())
