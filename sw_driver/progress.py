@@ -1,4 +1,4 @@
-"""A progress bar with time left, and one line per epoch."""
+"""Progress on standard error, so that standard output stays the program's own; a bar only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,13 +10,28 @@ from rich.progress import Progress as Bar
 from .trainer import Callback
 
 
+class Quietly(Bar):
+    """A bar that leaves nothing behind, and shows nothing where there is no terminal."""
+
+    def __init__(self, *columns, console: Console | None = None):
+        super().__init__(*columns, console=console or Console(stderr=True), transient=True)
+
+    def start(self):
+        if self.console.is_terminal:
+            super().start()
+
+    def stop(self):
+        if self.live.is_started:
+            super().stop()
+
+
 class Progress(Callback):
-    """Shows a fit on standard error, so that standard output stays the program's own."""
+    """Shows a fit: a bar with the time left, and one line per epoch."""
 
     def __init__(self, console: Console | None = None):
-        self._bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches"),
+        self._bar = Quietly(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("batches"),
                         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-                        TextColumn("{task.fields[score]}"), console=console or Console(stderr=True), transient=True)
+                        TextColumn("{task.fields[score]}"), console=console)
 
     def on_start(self, trainer, *, epochs, batches):
         self._last = trainer.epoch + epochs
@@ -51,8 +66,7 @@ class Building:
 
     def __call__(self, sentence: str, fraction: float) -> None:
         if self._bar is None:
-            self._bar = Bar(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
-                            console=Console(stderr=True), transient=True)
+            self._bar = Quietly(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
             self._task = self._bar.add_task(sentence, total=1.0)
             self._bar.start()
         self._bar.update(self._task, description=sentence, completed=fraction)
@@ -68,8 +82,7 @@ class Building:
 @contextmanager
 def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for work that counts itself; call what it yields with how many are done and how many there are."""
-    bar = Bar(TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn(),
-              console=Console(stderr=True), transient=True)
+    bar = Quietly(TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
     task = bar.add_task(what, total=None)
 
     def advance(done: int, whole: int) -> None:

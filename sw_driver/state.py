@@ -43,9 +43,12 @@ class LayerState:
         TypeError
             If a name is unknown.
         """
-        biases = {name: None for name in ("bias", "bias_remainder", "bias_momentum")} | arrays
-        return cls(**{name: arrays[name] for name in ("weight", "remainder", "momentum")}, **{
-            name: array for name, array in biases.items() if name not in ("weight", "remainder", "momentum")})
+        unknown = set(arrays) - {field.name for field in fields(cls)}
+        if unknown:
+            raise TypeError(f"a layer has no {sorted(unknown)[0]!r}")
+        return cls(weight=arrays["weight"], bias=arrays.get("bias"),
+                   remainder=arrays["remainder"], bias_remainder=arrays.get("bias_remainder"),
+                   momentum=arrays["momentum"], bias_momentum=arrays.get("bias_momentum"))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The arrays that exist, by name."""

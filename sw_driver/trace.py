@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,10 @@ def _weights(state: Sequence[LayerState]) -> dict[str, np.ndarray]:
         if layer.bias is not None:
             arrays[f"b{index}"] = layer.bias
     return arrays
+
+
+def _write_arrays(arrays: dict[str, np.ndarray], file: BinaryIO) -> None:
+    np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 class TraceWriter(Callback):
@@ -90,4 +95,4 @@ class TraceWriter(Callback):
         for name, arrays in (("initial", _weights(self._initial)), ("final", _weights(trainer.state)),
                              ("samples", samples)):
             write_whole(self.directory / f"{name}.npz",
-                        lambda file, arrays=arrays: np.savez_compressed(file, **arrays))
+                        partial(_write_arrays, arrays))

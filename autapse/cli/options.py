@@ -104,7 +104,7 @@ def _from_python(path: Path, steps: int | None) -> Network:
         names = runpy.run_path(str(path))
     except Exception as error:
         raise SpecError(f"--net {path} failed: {type(error).__name__}: {error}") from error
-    network = names.get("network", names.get("net"))
+    network = names["network"] if "network" in names else names.get("net")
     if not isinstance(network, Network):
         raise SpecError(f"--net {path} must define `network`, an autapse.Network")
     if steps is not None and steps != network.steps:

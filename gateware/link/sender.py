@@ -29,7 +29,7 @@ class FrameSender(wiring.Component):
     once and many share frames. The chip has no timer: it sends only new payload, answers that are due, and room
     that became free.
 
-    A payload of n bytes takes n + 11 cycles and one more for each byte escaped, on a line of a byte per cycle.
+    A payload of n bytes takes n + 10 cycles and one more for each byte escaped, on a line of a byte per cycle.
 
     Parameters
     ----------
@@ -80,6 +80,7 @@ class FrameSender(wiring.Component):
         ready = Signal.like(fill)               # behind the last byte that came with `last`
         fresh = Signal.like(fill)               # first byte no frame has been cut from
         base = Signal.like(fill)                # first byte not acknowledged
+        keep = Signal.like(fill)                # base, but not moved while a frame goes out that may be read from before it
         turn = Signal.like(fill)                # first byte of the next frame to send
         base_number = Signal(8)                 # frame numbers at base, turn and fresh
         turn_number = Signal(8)
@@ -93,7 +94,7 @@ class FrameSender(wiring.Component):
             write.addr.eq(fill),
             write.data.eq(self.i_packet.p.data),
             write.en.eq(self.i_packet.valid & self.i_packet.ready),
-            self.i_packet.ready.eq(distance(fill, base) != self.ring),
+            self.i_packet.ready.eq(distance(fill, keep) != self.ring),
         ]
         with m.If(write.en):
             m.d.sync += fill.eq(fill + 1)
@@ -156,6 +157,7 @@ class FrameSender(wiring.Component):
         ]
         with m.FSM():
             with m.State("IDLE"):
+                m.d.sync += keep.eq(base)
                 m.d.comb += [crc.i_start.eq(1), self.o_busy.eq(wanted | self.o_line.valid)]
                 # An event waits for no one, so a frame waits for the event.
                 with m.If(wanted & ~(event.session | event.acked | event.answer)):
@@ -230,7 +232,7 @@ class FrameSender(wiring.Component):
             m.d.sync += resend.eq(1)
         with m.If(event.session):
             # A frame under way goes out to its end, with bytes of no meaning: the host waits for HELLO alone.
-            m.d.sync += [pointer.eq(0) for pointer in (fill, ready, fresh, base, turn)]
+            m.d.sync += [pointer.eq(0) for pointer in (fill, ready, fresh, base, keep, turn)]
             m.d.sync += [number.eq(0) for number in (base_number, turn_number, fresh_number)]
             m.d.sync += [hello.eq(1), nonce.eq(event.nonce), due.eq(0), resend.eq(0)]
         return m

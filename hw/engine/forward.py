@@ -12,7 +12,7 @@ from ..neuron.lif import LIFForward
 from ..numeric.binary16 import fixed
 from .beats import Collector, Feeder
 from .memory import ReadPort, WritePort
-from .scan import EventList, Scanner
+from .scan import EventList, Scanner, Stage
 from .schedule import Item
 from .walk import Walker
 
@@ -72,7 +72,9 @@ class ForwardEngine(wiring.Component):
         state_r, state_w = state.read_port(), state.write_port()
 
         connect(m, wiring.flipped(self.i), scanner.i)
-        connect(m, scanner.o, walker.i)
+        m.submodules.stage = stage = Stage(scanner.o.payload.shape())
+        connect(m, scanner.o, stage.i)
+        connect(m, stage.o, walker.i)
         connect(m, walker.o_item, feeder.i_item)
         connect(m, walker.o_token, feeder.i_token)
         connect(m, feeder.o_pass, collector.i_pass)

@@ -13,8 +13,22 @@ EVENT_BITS = 16
 
 
 def work_layout(events: int) -> data.StructLayout:
-    """An item with its event list: how many events and in which of the two buffers."""
-    return data.StructLayout({"item": Item, "count": range(events + 1), "buffer": 1})
+    """An item with its event list: how many events and in which of the two buffers, if in one at all."""
+    return data.StructLayout({"item": Item, "count": range(events + 1), "buffer": 1, "listed": 1})
+
+
+class Stage(wiring.Component):
+    """A register between two machines, so that the first can go on before the second is free."""
+
+    def __init__(self, shape):
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        with m.If(self.i.ready):
+            m.d.sync += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.payload)]
+        return m
 
 
 class EventList(wiring.Component):
@@ -61,7 +75,7 @@ class Scanner(wiring.Component):
 
         i (items) ──> rows of a memory, one per cycle ──> find-next, one hit per cycle ──> list ──> o (work)
 
-    A step of R rows with H set lanes takes at most R + H + 4 cycles, behind the engine's back.
+    Items without events to come take no list. A step of R rows with H set lanes takes at most R + H + 4 cycles, behind the engine's back.
     It starts item n when at most `i_layers` items before it have not retired, because what it reads
     was written by item n - layers - 1.
 
@@ -93,7 +107,7 @@ class Scanner(wiring.Component):
         pending = Signal(lanes)               # lanes of the row not yet listed
         row = Signal(16 * lanes) if self.errors else None
         group, column, left = Signal(16), Signal(24), Signal(16)
-        address, count, buffer = Signal(24), Signal(range(self.events + 1)), Signal()
+        address, count, buffer, listed = Signal(24), Signal(range(self.events + 1)), Signal(), Signal()
         m.d.comb += [flight.back.eq(self.i_retire), lists.back.eq(self.i_release)]
 
         rest = pending & (pending - 1)[:lanes]
@@ -113,6 +127,7 @@ class Scanner(wiring.Component):
         m.d.comb += [
             self.w_buffer.eq(buffer), self.w_index.eq(count),
             self.o.payload.item.eq(item), self.o.payload.count.eq(count), self.o.payload.buffer.eq(buffer),
+            self.o.payload.listed.eq(listed),
         ]
 
         with m.FSM():
@@ -127,9 +142,9 @@ class Scanner(wiring.Component):
                     m.d.sync += group.eq(-1)
                     empty = ~self.i.payload.active
                 m.d.comb += next_address.eq(base)
-                m.d.sync += left.eq(rows)
+                m.d.sync += [left.eq(rows), listed.eq(~empty)]
                 with m.If(self.i.valid & (flight.out <= self.i_layers) & (lists.out != 2)):
-                    m.d.comb += [self.i.ready.eq(1), flight.give.eq(1), lists.give.eq(1)]
+                    m.d.comb += [self.i.ready.eq(1), flight.give.eq(1), lists.give.eq(~empty)]
                     m.next = "Scan"
                     with m.If(empty):
                         m.next = "Send"
@@ -156,6 +171,6 @@ class Scanner(wiring.Component):
             with m.State("Send"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += buffer.eq(~buffer)
+                    m.d.sync += buffer.eq(buffer ^ listed)
                     m.next = "Idle"
         return m

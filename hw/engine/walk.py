@@ -98,8 +98,6 @@ class Walker(wiring.Component):
                     m.d.comb += self.i.ready.eq(1)
                     with m.If(self.i.payload.item.active):
                         m.next = "Flags" if self.backward else "Visit"
-                    with m.Else():
-                        m.d.comb += self.o_release.eq(1)
             if self.backward:
                 with m.State("Flags"):
                     m.d.sync += [spikes.eq(self.spikes.data), masks.eq(self.masks.data)]
@@ -126,7 +124,7 @@ class Walker(wiring.Component):
                     else:
                         m.d.sync += base.eq(base + item.layer.row_step)
                     with m.If(final_group):
-                        m.d.comb += self.o_release.eq(1)
+                        m.d.comb += self.o_release.eq(work.listed)
                         m.next = "Idle"
 
         # One stage for the list, then the synapse memory's own.

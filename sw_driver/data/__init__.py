@@ -11,6 +11,7 @@ __all__ = ["Data", "IntensitySet", "RecordedSet", "SpikeSet", "as_set", "load_da
 
 SOURCES = {
     "digits": "8x8 digits embedded in scikit-learn, 64 inputs",
+    "digits:mixed": "the same, shuffled before the split",
     "mnist:DIR": "four idx files, 784 inputs",
     "fashion-mnist:DIR": "four idx files, 784 inputs",
     "wav:DIR": "spoken digits named digit_speaker_index.wav, 96 inputs",
@@ -20,7 +21,7 @@ SOURCES = {
 
 
 def load_data(source: str, *, encoder: str = "rate", pool: int = 1) -> Data:
-    """A data set by name: digits, mnist:DIR, fashion-mnist:DIR, wav:DIR, nmnist:DIR or npz:FILE.
+    """A data set by name: digits, digits:mixed, mnist:DIR, fashion-mnist:DIR, wav:DIR, nmnist:DIR or npz:FILE.
 
     `encoder` (rate, rate-spread, latency, threshold) is for intensities; `pool` merges pixels of nmnist.
 
@@ -30,8 +31,8 @@ def load_data(source: str, *, encoder: str = "rate", pool: int = 1) -> Data:
         If the name is unknown, or a file is missing or damaged.
     """
     kind, _, place = str(source).partition(":")
-    if kind == "digits" and not place:
-        return load_digits(encoder=encoder)
+    if kind == "digits" and place in ("", "mixed"):
+        return load_digits(encoder=encoder, mixed=place == "mixed")
     if kind not in ("mnist", "fashion-mnist", "wav", "nmnist", "npz") or not place:
         raise DataError(f"there is no data set {source!r}; known are {', '.join(SOURCES)}")
     if kind == "wav":

@@ -7,22 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..randomness import permutation
 from .sets import Data, IntensitySet
 
 DIGITS_TRAINED = 1437  # of 1,797; the last 360 are the test set
 
 
-def load_digits(*, encoder: str = "rate") -> Data:
-    """1,797 digits of 8x8 pixels from 0 to 16, embedded in scikit-learn: 64 inputs, 10 classes."""
+def load_digits(*, encoder: str = "rate", mixed: bool = False) -> Data:
+    """1,797 digits of 8x8 pixels from 0 to 16, embedded in scikit-learn: 64 inputs, 10 classes.
+
+    The last 360 are the test set. As stored, most of these were written by people who wrote none of the others;
+    `mixed` shuffles all samples first, always the same way, so that every hand is in both parts.
+    """
     try:
         from sklearn.datasets import load_digits as embedded
     except ModuleNotFoundError:
         raise DataError("the data set 'digits' needs scikit-learn; try pip install 'autapse[data]'") from None
     values, labels = embedded(return_X_y=True)
-    values = np.asarray(values).astype(np.int32)
+    order = permutation(len(labels), 0) if mixed else np.arange(len(labels))
+    values, labels = np.asarray(values)[order].astype(np.int32), np.asarray(labels)[order]
     parts = [IntensitySet(values[part], labels[part], full=16, encoder=encoder, where="digits")
              for part in (slice(DIGITS_TRAINED), slice(DIGITS_TRAINED, None))]
-    return Data(name="digits", train=parts[0], test=parts[1])
+    return Data(name="digits (mixed)" if mixed else "digits", train=parts[0], test=parts[1])
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -13,7 +13,7 @@ from .sets import Data, IntensitySet, RecordedSet, SpikeSet
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Every array of the file by name; a missing or damaged file is a DataError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"{path} is one array; an .npz file with spikes and labels is needed")
             return {name: file[name] for name in file.files}

@@ -89,6 +89,15 @@ def test_digits_split():
     assert np.array_equal(part.train.spikes(np.arange(20), 4), data.train.spikes(np.arange(20), 4))
 
 
+def test_mixed_digits_are_the_same_digits_in_another_order():
+    pytest.importorskip("sklearn")
+    plain, mixed = ap.load_data("digits"), ap.load_data("digits:mixed")
+    counts = [np.bincount(np.concatenate([data.train.labels, data.test.labels])) for data in (plain, mixed)]
+    assert counts[0].tolist() == counts[1].tolist()
+    assert not np.array_equal(plain.test.labels, mixed.test.labels)
+    assert np.array_equal(mixed.test.labels, ap.load_data("digits:mixed").test.labels)
+
+
 def event(x, y, polarity, microseconds) -> bytes:
     return struct.pack(">BBI", x, y, polarity << 23 | microseconds)[:2] + struct.pack(
         ">I", polarity << 23 | microseconds)[1:]

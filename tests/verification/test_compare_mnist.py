@@ -67,8 +67,8 @@ def test_one_answer_for_one_seed(folder):
     answers = []
     for number in range(2):
         report = folder / f"{number}.json"
-        common = ["--only", "golden", "--loss", "mse", "--epochs", "1", "--threads", "1", "--quiet", "--json", str(report)]
-        assert main(["--data", str(folder), "--seed", "3", *common]) == 0
+        chosen = ["--only", "golden", "--loss", "mse", "--epochs", "1", "--seed", "3"]
+        assert main(["--data", str(folder), *chosen, "--threads", "1", "--quiet", "--json", str(report)]) == 0
         answers.append(json.loads(report.read_text())[0]["golden"]["accuracy"])
     assert answers[0] == answers[1]
 
@@ -78,5 +78,5 @@ def test_missing_and_wrong_files_are_named(tmp_path, capsys):
     assert "train-images-idx3-ubyte.gz is missing; --data must name a folder" in capsys.readouterr().err
     wrong = tmp_path / "wrong.gz"
     wrong.write_bytes(gzip.compress(b"\0\0\x0d\x01rest"))
-    with pytest.raises(ValueError, match="wrong.gz is not an idx file of bytes$"):
+    with pytest.raises(ValueError, match=r"wrong\.gz is not an idx file of bytes$"):
         read_idx(wrong)

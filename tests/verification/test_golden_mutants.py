@@ -8,24 +8,26 @@ import numpy as np
 import pytest
 from side_by_side import pair, step_both
 
-from autapse.verification.golden import model, optimiser
+from autapse.verification.golden import model, neurons, optimiser
 
 SEED = 8128
 
 # (module, right, wrong): each `right` must stand in the source.
 MUTANTS = [
-    (model, "u >= threshold", "u > threshold"),
-    (model, "torch.lt(", "torch.le("),
-    (model, "u.masked_fill(fired, 0.0)", "u"),
-    (model, "self._rnd(u - threshold * s[t])", "(u - threshold * s[t])"),
-    (model, "self._rnd(v * decay)", "v * decay"),
-    (model, "masked_fill_(s[t].bool(), 0.0)", "masked_fill_(m[t], 0.0)"),
-    (model, "s is None or layer.soft", "s is None"),
-    (model, "e - gate * later", "e"),
-    (model, "e = self._rnd(e - gate * later)", "e = e - gate * later"),
-    (model, "threshold if layer.soft else u[t]", "u[t]"),
-    (model, "not layer.detach", "layer.detach"),
-    (model, "0.5 / layer.half_width", "1.0 / layer.half_width"),
+    (neurons, "u >= threshold", "u > threshold"),
+    (neurons, "torch.lt(", "torch.le("),
+    (neurons, "u.masked_fill(fired, 0.0)", "u"),
+    (neurons, "rnd(u - threshold * s[t])", "(u - threshold * s[t])"),
+    (neurons, "rnd(v * self.decay)", "v * self.decay"),
+    (neurons, "leak.masked_fill_(s[t].bool(), 0.0)", "leak"),
+    (neurons, "leak if layer.soft else leak.masked_fill_", "leak.masked_fill_"),
+    (neurons, "rnd(leak if layer.soft", "(leak if layer.soft"),
+    (neurons, "error[t] + rnd(later * self.decay)", "error[t] + later * self.decay"),
+    (neurons, "e = rnd(e - gate * later)", "e = e + 0.0"),
+    (neurons, "e = rnd(e - gate * later)", "e = e - gate * later"),
+    (neurons, "self.threshold if layer.soft else u[t]", "u[t]"),
+    (neurons, "not layer.detach", "layer.detach"),
+    (neurons, "0.5 / layer.half_width", "1.0 / layer.half_width"),
     (model, "exact_dot(d, weight)", "to_nearest(d.unsqueeze(2) * weight).sum(dim=1)"),
     (model, "odd_sum(upper - self._from_half(targets), lower)", "upper - self._from_half(targets)"),
     (model, "some_d.sum(dim=0)", "some_d[0]"),
@@ -52,11 +54,11 @@ class Mutant(SourceFileLoader):
 def mutated(module, right, wrong):
     """Golden from copies of the sources with one change."""
     copies = {}
-    for part in (model, optimiser):
+    for part in (model, neurons, optimiser):
         loader = Mutant(part, right, wrong) if part is module else Mutant(part, "", "")
         copies[part] = module_from_spec(spec_from_loader(part.__name__, loader))
         loader.exec_module(copies[part])
-    copies[model].Parameter = copies[optimiser].Parameter
+    copies[model].Neurons, copies[model].Parameter = copies[neurons].Neurons, copies[optimiser].Parameter
     return copies[model].Golden
 
 

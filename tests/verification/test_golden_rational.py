@@ -34,8 +34,9 @@ def test_shapes_and_exponents(sizes, steps, batch, readout):
         print("seed", seed)
         rng = np.random.default_rng(seed)
         golden, chip = pair(
-            rng, sizes, steps=steps, scale=scale, k=k, half_width=2.0 ** (number - 2), decay_gain=-1.0 if number == 1 else 1.0,
-            soft=number % 2 == 1, detach=False, strict=False, readout=readout, vector=number > 2,
+            rng, sizes, steps=steps, scale=scale, k=k, half_width=2.0 ** (number - 2),
+            decay_gain=-1.0 if number == 1 else 1.0, soft=number % 2 == 1, detach=False, strict=False,
+            readout=readout, vector=number > 2,
         )  # fmt: skip
         for _ in range(2):
             step_both(golden, chip, rng, batch=batch, sizes=sizes, rate=0.25, momentum=0.5)
@@ -54,7 +55,8 @@ def test_overflow_is_raised_exactly_where_a_used_value_saturates(soft, detach, r
             rng, sizes, steps=4, scale=2.0, k=None, gain=gain, spread=2, half_width=2.0**15, decay_gain=1.7,
             soft=soft, detach=detach, strict=False, readout=readout, vector=False,
         )  # fmt: skip
-        step_both(golden, chip, rng, batch=2, sizes=sizes, rate=0.5, momentum=0.5, target_gain=2.0 ** rng.integers(-4, 15))
+        far = 2.0 ** rng.integers(-4, 15)
+        step_both(golden, chip, rng, batch=2, sizes=sizes, rate=0.5, momentum=0.5, target_gain=far)
         seen.add(golden.overflow)
     assert seen == {False, True}, "the cases must lie on both sides of overflow"
 

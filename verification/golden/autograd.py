@@ -63,7 +63,8 @@ class FloatNetwork(torch.nn.Module):
         drive = spikes @ weight
         if layer.bias:
             drive = drive + self.words[f"{index}_bias"]
-        decay, threshold = (torch.from_numpy(np.asarray(x, np.float64)).to(weight) for x in (layer.decay, layer.threshold))
+        constants = (layer.decay, layer.threshold)
+        decay, threshold = (torch.from_numpy(np.asarray(x, np.float64)).to(weight) for x in constants)
         v = torch.zeros_like(drive[:, 0])
         outputs = []
         for current in drive.unbind(dim=1):
@@ -80,7 +81,7 @@ class FloatNetwork(torch.nn.Module):
 
     def gradient(self) -> dict[str, np.ndarray]:
         """The gradients after a backward pass, named as `Golden.gradient` names them."""
-        return {name.replace("_", "."): word.grad.numpy() for name, word in self.words.items()}
+        return {name.replace("_", "."): word.grad.numpy() for name, word in self.words.items() if word.grad is not None}
 
 
 def mean_squared_error(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

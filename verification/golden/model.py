@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from .network import Layer, Readout, Rules, check_chain
+from .neurons import Neurons, Traces
 from .numeric import EXACT_TERMS, QUANTUM_BITS, Rounder, exact_dot, odd_sum, split, to_nearest
 from .optimiser import Parameter
 
@@ -51,12 +52,9 @@ class Golden:
         self._rnd = Rounder(self.device)
         self._weights = [Parameter((layer.inputs, layer.outputs), self.device) for layer in self.layers]
         self._biases = [Parameter((layer.outputs,), self.device) if layer.bias else None for layer in self.layers]
-        self._decay = [self._constant(layer.decay) for layer in self.layers]
-        self._threshold = [self._constant(layer.threshold) for layer in self.layers]
+        self._neurons = [Neurons(layer, self.device) for layer in self.layers]
         self._inputs: list[torch.Tensor] = []
-        self._u: list[torch.Tensor] = []
-        self._s: list[torch.Tensor | None] = []
-        self._m: list[torch.Tensor | None] = []
+        self._traces: list[Traces] = []
         self._d: list[torch.Tensor] = []
         self._pending = False
 
@@ -138,41 +136,17 @@ class Golden:
             If the spikes are of another type, shape or value.
         """
         current = self._spikes(spikes)
-        if keep:
-            self._pending = False
-            self._inputs, self._u, self._s, self._m, self._d = [], [], [], [], []
-        for index in range(len(self.layers)):
-            u, s, m = self._forward_layer(index, current, keep)
+        inputs, traces = [], []
+        for index, neurons in enumerate(self._neurons):
+            trace = neurons.forward(*self._drive(index, current), self._rnd)
             if keep:
-                self._inputs.append(current)
-                self._u.append(u)
-                self._s.append(s)
-                self._m.append(m)
-            current = u if s is None else s
+                inputs.append(current)
+                traces.append(trace)
+            current = trace.outputs
+        if keep:
+            self._inputs, self._traces, self._d, self._pending = inputs, traces, [], False
         # At most 2^13 steps of binary16 values: exact, and an integer in units of 2^-24.
         return Readout(y=current.sum(dim=0).mul_(2.0**QUANTUM_BITS).to(torch.int64).cpu().numpy())
-
-    def _forward_layer(self, index: int, spikes: torch.Tensor, keep: bool):
-        layer, decay, threshold = self.layers[index], self._decay[index], self._threshold[index]
-        total, rest = self._drive(index, spikes)
-        s = torch.empty_like(total) if layer.spiking else None
-        m = torch.empty_like(total, dtype=torch.bool) if layer.spiking and keep else None
-        v = None
-        for t in range(self.rules.steps):
-            if v is not None:
-                (total if rest is None else rest)[t] += self._rnd(v * decay)
-            u = total[t] = self._rnd(total[t] if rest is None else odd_sum(total[t], rest[t]))
-            v = u
-            if s is None:
-                continue
-            fired = u > threshold if layer.strict else u >= threshold
-            s[t] = fired
-            if m is not None:
-                torch.lt((u - threshold).abs_(), layer.half_width, out=m[t])
-            if t + 1 == self.rules.steps:
-                break
-            v = self._rnd(u - threshold * s[t]) if layer.soft else u.masked_fill(fired, 0.0)
-        return total, s, m
 
     def _drive(self, index: int, spikes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Sum of weights and bias, exact: one tensor, or a high and a low part where there are many inputs."""
@@ -225,61 +199,36 @@ class Golden:
         if not self._inputs:
             raise RuntimeError("backward needs the traces of a forward pass: call forward(spikes, keep=True) first")
         error = self._errors(g)
-        self._d = [torch.empty(0)] * len(self.layers)
+        errors = []
         for index in reversed(range(len(self.layers))):
-            self._d[index] = self._backward_layer(index, error)
+            errors.append(self._neurons[index].backward(error, self._traces[index], self._rnd))
             if index:
-                error = self._propagate(index)
+                error = self._propagate(errors[-1], index)
+        self._d = errors[::-1]
         self._pending = True
 
-    def _propagate(self, index: int) -> torch.Tensor:
+    def _propagate(self, errors: torch.Tensor, index: int) -> torch.Tensor:
         """g on the outputs of the layer before, computed only where its mask is set, zero elsewhere."""
-        weight, mask = self._weights[index].value.T, self._m[index - 1]
-        error = torch.empty_like(self._u[index - 1])
-        for t, d in enumerate(self._d[index]):
+        weight, mask = self._weights[index].value.T, self._traces[index - 1].m
+        assert mask is not None, "only the last layer may not spike"
+        error = torch.empty_like(mask, dtype=torch.float64)
+        for t, d in enumerate(errors):
             error[t] = self._rnd(exact_dot(d, weight).mul_(mask[t]))
         return error
-
-    def _backward_layer(self, index: int, error: torch.Tensor) -> torch.Tensor:
-        layer, decay, threshold = self.layers[index], self._decay[index], self._threshold[index]
-        u, s, m = self._u[index], self._s[index], self._m[index]
-        d = torch.empty_like(u)
-        height = 0.5 / layer.half_width
-        later = None
-        # Plain float64 sums do below: where e or d needs more than 53 bits, the greater term has at most
-        # 11, so that the rounding returns it, or it saturates.
-        for t in reversed(range(self.rules.steps)):
-            e = error[t]
-            if later is None:
-                carried = None
-            elif s is None or layer.soft:
-                carried = self._rnd(later * decay)
-            else:
-                carried = self._rnd((later * decay).masked_fill_(s[t].bool(), 0.0))
-            if s is not None:
-                e = e * m[t]
-                if not layer.detach:
-                    # Computed, so that it may overflow, wherever m = 1: at the last step too, where d[T] = 0.
-                    gate = self._rnd(m[t] * (threshold if layer.soft else u[t]) * decay)
-                    if later is not None:
-                        e = self._rnd(e - gate * later)
-                e = e * height
-            later = d[t] = self._rnd(e if carried is None else e + carried)
-        return d
 
     def traces(self) -> list[dict[str, np.ndarray]]:
         """Per layer of the last `forward(keep=True)`: u float16, s and m uint8 (zero where the layer
         does not spike), and after `backward` d float16, each (samples, steps, neurons)."""
-        traces = []
-        for index, u in enumerate(self._u):
-            trace = {"u": self._to_half(u.transpose(0, 1))}
-            for name, kept in (("s", self._s[index]), ("m", self._m[index])):
-                kept = torch.zeros_like(u) if kept is None else kept
-                trace[name] = kept.transpose(0, 1).to(torch.uint8).contiguous().cpu().numpy()
+        result = []
+        for index, trace in enumerate(self._traces):
+            words = {"u": self._to_half(trace.u.transpose(0, 1))}
+            for name, kept in (("s", trace.s), ("m", trace.m)):
+                kept = torch.zeros_like(trace.u) if kept is None else kept
+                words[name] = kept.transpose(0, 1).to(torch.uint8).contiguous().cpu().numpy()
             if self._d:
-                trace["d"] = self._to_half(self._d[index].transpose(0, 1))
-            traces.append(trace)
-        return traces
+                words["d"] = self._to_half(self._d[index].transpose(0, 1))
+            result.append(words)
+        return result
 
     # Gradient and update
 
@@ -325,14 +274,15 @@ class Golden:
         if batch < 1:
             raise ValueError(f"batch must be a whole number of at least 1, not {batch!r}")
         self.accumulate()
-        rules = self.rules
+        rules, exponent = self.rules, self.rules.momentum_exponent
+        assert exponent is not None, "Rules replaces None"
         for parameter in self._parameters().values():
             parameter.update(
                 self._rnd,
                 share=self._scalar(1.0 / batch),
-                share_exponent=rules.momentum_exponent - rules.scale_exponent,
+                share_exponent=exponent - rules.scale_exponent,
                 rate=self._scalar(learning_rate),
-                rate_exponent=10 - rules.momentum_exponent,
+                rate_exponent=10 - exponent,
                 momentum=self._scalar(momentum),
             )
 
@@ -343,9 +293,6 @@ class Golden:
         if not abs(rounded) <= 65504.0:
             raise ValueError(f"{value!r} is beyond 65504, the greatest binary16 value")
         return rounded
-
-    def _constant(self, array: np.ndarray) -> torch.Tensor:
-        return self._from_half(array)
 
     def _from_half(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.asarray(array, dtype=np.float64)).to(self.device)
@@ -367,7 +314,7 @@ class Golden:
 
     def _errors(self, g: np.ndarray | torch.Tensor) -> torch.Tensor:
         g = torch.as_tensor(g)
-        steps, samples, classes = self._u[-1].shape
+        steps, samples, classes = self._traces[-1].u.shape
         if g.dtype != torch.float16:
             raise TypeError(f"g must be float16, not {g.dtype}")
         if tuple(g.shape) not in ((samples, classes), (samples, steps, classes)):

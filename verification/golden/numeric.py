@@ -74,23 +74,18 @@ def _dot_of_parts(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     taken in pieces. The pieces meet as integers in units of 2^-8, 2^-28 and 2^-48, so that carries
     make them two float64 that do not overlap.
     """
-    high = middle = low = None
+    high = middle = low = torch.zeros((), dtype=torch.int64, device=a.device)
     for a_part, b_part in zip(a.split(EXACT_TERMS, dim=1), b.split(EXACT_TERMS, dim=0), strict=True):
         (a_high, a_low), (b_high, b_low) = split(a_part), split(b_part)
-        high = _add((a_high @ b_high).mul_(2.0**8), high)
-        middle = _add((a_high @ b_low).mul_(2.0**28), middle)
-        middle = _add((a_low @ b_high).mul_(2.0**28), middle)
-        low = _add((a_low @ b_low).mul_(2.0**48), low)
-    middle += low >> _HALF_BITS
-    high += middle >> _HALF_BITS
+        high = high + (a_high @ b_high).mul_(2.0**8).to(torch.int64)
+        middle = middle + (a_high @ b_low).mul_(2.0**28).to(torch.int64)
+        middle = middle + (a_low @ b_high).mul_(2.0**28).to(torch.int64)
+        low = low + (a_low @ b_low).mul_(2.0**48).to(torch.int64)
+    middle = middle + (low >> _HALF_BITS)
+    high = high + (middle >> _HALF_BITS)
     rest = ((middle & _HALF_MASK) << _HALF_BITS) | (low & _HALF_MASK)
     # A `high` of more than 53 bits is inexact here, and saturates whatever follows.
     return odd_sum(high.to(torch.float64).mul_(2.0**-8), rest.to(torch.float64).mul_(2.0**-48))
-
-
-def _add(term: torch.Tensor, total: torch.Tensor | None) -> torch.Tensor:
-    term = term.to(torch.int64)
-    return term if total is None else total.add_(term)
 
 
 def from_units(units: torch.Tensor) -> torch.Tensor:

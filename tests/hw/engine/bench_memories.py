@@ -3,16 +3,15 @@
 import random
 
 import cocotb
+import numpy as np
 from autapse.sw_driver.compile import pack_layer
 from bench import bench_parameters
-from engine_cycles import Ports, faulty, reset, run
+from engine_cycles import Ports, edge, faulty, reset, run
 from engine_parts import bank
-
-import numpy as np
 
 PARAMETERS = bench_parameters()
 BANK = bank("memories")
-PARTS = BANK._components
+PARTS = BANK.components
 CYCLES = PARAMETERS["cycles"]
 
 
@@ -145,9 +144,7 @@ async def _cleared(dut, ports, component, kind):
     pending = [request(place) for place in places]
     agent = Traffic(ports, lambda: (pending.pop(0), []))
     await run(dut, [agent], until=lambda: not pending, limit=1000)
-    dut.clk.value = 1
-    from cocotb.triggers import Timer
-    await Timer(1, "ns")
+    await edge(dut)
 
 
 async def traffic(dut, name: str, rng: random.Random):
@@ -169,7 +166,7 @@ async def traffic(dut, name: str, rng: random.Random):
 @cocotb.test()
 @cocotb.parametrize(name=[name for name in PARTS if name.split("_")[0] in MODELS])
 async def random_traffic(dut, name):
-    await reset(dut)
+    await reset(dut, BANK)
     await traffic(dut, name, random.Random(PARAMETERS["seed"]))
 
 
@@ -197,7 +194,7 @@ async def packed_layers_come_by_rows_and_columns(dut, lanes):
                 requests.append(({"host__write": 0, "r_column": 1, "r_address": group * row_step + i + j},
                                  [(2, "r_data", _joined(table[i:i + lanes, group * lanes + j]))]))
     requests += [({}, [])] * 3
-    await reset(dut)
+    await reset(dut, BANK)
     agent = Traffic(ports, lambda: requests.pop(0))
     await run(dut, [agent], until=lambda: not requests, limit=1000)
     assert agent.checked == groups * (row_step + lanes * (row_step // lanes))
@@ -205,7 +202,7 @@ async def packed_layers_come_by_rows_and_columns(dut, lanes):
 
 @cocotb.test(skip=not PARAMETERS["faults"])
 async def faults_are_found(dut):
-    await reset(dut)
+    await reset(dut, BANK)
     for name in PARTS:
         if name.split("_")[0] in MODELS:
             outputs = Ports(dut, name, PARTS[name]).outputs

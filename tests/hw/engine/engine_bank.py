@@ -18,14 +18,14 @@ class Bank(wiring.Component):
     """
 
     def __init__(self, components: dict):
-        self._components = components
+        self.components = components
         self.faults = [f"{name}__{port}" for name, component in components.items()
                        for port, member in flat_ports(component).items() if member.flow == Out]
         super().__init__({"i_fault": In(16), **{name: Out(unit.signature) for name, unit in components.items()}})
 
     def elaborate(self, platform):
         m = Module()
-        for name, unit in self._components.items():
+        for name, unit in self.components.items():
             m.submodules[name] = unit
             inner = {"__".join(map(str, path)): value for path, _, value in unit.signature.flatten(unit)}
             for path, member, outer in unit.signature.flatten(getattr(self, name)):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In
 from cocotb.triggers import Timer
 from engine_bank import flat_ports
 
-__all__ = ["Memory", "Ports", "Sink", "Source", "faulty", "reset", "run", "values"]
+__all__ = ["Memory", "Ports", "Sink", "Source", "edge", "faulty", "reset", "run", "values"]
 
 FAULT_RATE = 1 / 12
 
@@ -35,7 +35,9 @@ class Ports:
         handle.value = int(value) & (1 << len(handle)) - 1
 
     def get(self, port: str):
-        bits, shape = int(self._handles[port].value), self._members[port].shape
+        value, shape = self._handles[port].value, self._members[port].shape
+        assert value.is_resolvable, f"{self.name}.{port} is {value}"
+        bits = int(value)
         return shape.from_bits(bits) if isinstance(shape, data.Layout) else bits
 
 
@@ -91,7 +93,7 @@ class Sink:
 
 
 class Memory:
-    """Answers a read port one cycle later, with random bits where the address has no row; `writes` is never needed."""
+    """Answers a read port one cycle later, with random bits where the address has no row."""
 
     def __init__(self, ports: Ports, port: str, rows, *, width: int, rng: random.Random, latency: int = 1,
                  address: str = "address", data_port: str = "data"):
@@ -115,16 +117,26 @@ class _Fault:
     rng = random.Random(0)
 
 
-async def reset(dut):
-    """Two cycles of reset, fault off."""
+async def reset(dut, bank):
+    """Two cycles of reset with every input at zero, fault off."""
     dut.rst.value = 1
     dut.i_fault.value = 0
+    for name, component in bank.components.items():
+        for port, member in flat_ports(component).items():
+            if member.flow == In:
+                getattr(dut, f"{name}__{port}").value = 0
     for _ in range(2):
         dut.clk.value = 0
         await Timer(1, "ns")
         dut.clk.value = 1
         await Timer(1, "ns")
     dut.rst.value = 0
+
+
+async def edge(dut):
+    """The edge that ends the last cycle of a `run`, for a scenario of several runs."""
+    dut.clk.value = 1
+    await Timer(1, "ns")
 
 
 async def run(dut, agents, *, until: Callable[[], bool], limit: int) -> int:
@@ -163,7 +175,7 @@ async def faulty(dut, bank, outputs: list[str], scenario: Callable, *, seed: int
             raise RuntimeError(f"a fault on {output} went unnoticed")
         finally:
             _Fault.number = 0
-            await reset(dut)
+            await reset(dut, bank)
     return found
 
 

@@ -27,25 +27,28 @@ FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
 class Ends(wiring.Component):
     """Feeder and Collector with a plain delay between them where the neuron units would be."""
 
+    inside = frozenset({"o_pass", "i_retire", "i_collected", "i_pass", "i_beat"})
+
     def __init__(self, *, lanes: int, units: int):
-        self.feeder, self.collector = Feeder(lanes=lanes, units=units), Collector(lanes=lanes, units=units)
-        super().__init__({"feeder": Out(self.feeder.signature), "collector": Out(self.collector.signature)})
+        self._units = {"feeder": Feeder(lanes=lanes, units=units), "collector": Collector(lanes=lanes, units=units)}
+        super().__init__({
+            name: Out(wiring.Signature({port: member for port, member in unit.signature.members.items()
+                                        if port not in self.inside})) for name, unit in self._units.items()
+        })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.feeder, m.submodules.collector = feeder, collector = self.feeder, self.collector
+        m.submodules.feeder, m.submodules.collector = feeder, collector = self._units.values()
         beat = feeder.o_issue
         for stage in range(FLIGHT):
             delayed = Signal(name=f"beat_{stage}")
             m.d.sync += delayed.eq(beat)
             beat = delayed
-        inside = {"o_pass", "i_retire", "i_pass", "i_beat"}
         wiring.connect(m, feeder.o_pass, collector.i_pass)
-        m.d.comb += [collector.i_beat.eq(beat), feeder.i_retire.eq(collector.o_retire)]
-        for name, unit in (("feeder", feeder), ("collector", collector)):
-            for path, member, outer in unit.signature.flatten(getattr(self, name)):
-                if path[0] in inside:
-                    continue
+        m.d.comb += [collector.i_beat.eq(beat), feeder.i_collected.eq(beat), feeder.i_retire.eq(collector.o_retire)]
+        for name, unit in self._units.items():
+            outside = getattr(self, name)
+            for path, member, outer in outside.signature.flatten(outside):
                 inner = unit
                 for step in path:
                     inner = getattr(inner, step)

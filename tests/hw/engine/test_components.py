@@ -9,7 +9,7 @@ from engine_parts import bank
 HERE = Path(__file__).parent
 
 # Bench, the bank of components it needs, and its seed.
-BENCHES = {"memories": ("memories", 71)}
+BENCHES = {"memories": ("memories", 71), "order": ("order", 73)}
 
 
 def simulate(name: str, *, sim: str, faults: bool, cycles: int):

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from autapse.hw.engine.optimiser import MomentumDescent
 from bench import SIMULATORS, run_bench
 

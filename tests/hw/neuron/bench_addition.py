@@ -4,10 +4,11 @@ import random
 from fractions import Fraction
 
 import cocotb
-from autapse.hw.neuron.addition import Addition
-from bench import bench_parameters
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
+
+from autapse.hw.neuron.addition import Addition
+from bench import bench_parameters
 from unit_operands import any_word, number
 
 PARAMETERS = bench_parameters()

@@ -4,9 +4,10 @@ import random
 from collections import deque
 
 import cocotb
-from bench import bench_parameters
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge, with_timeout
+
+from bench import bench_parameters
 from unit_operands import UNITS, items
 
 PARAMETERS = bench_parameters()

@@ -16,6 +16,7 @@ from pathlib import Path
 from amaranth.back import rtlil
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
+
 from autapse.hw.engine.loss import MeanSquaredError
 from autapse.hw.engine.optimiser import MomentumDescent
 from autapse.hw.neuron.addition import Addition

@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+
 from autapse.hw.neuron.addition import Addition
 from bench import SIMULATORS, run_bench
 from unit_operands import any_word

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 import unit_oracle as oracle
 from autapse.hw.neuron.addition import Addition
 from autapse.hw.neuron.lif import LIFForward

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from amaranth.hdl import Module
 from amaranth.lib import wiring
+
 from autapse.hw.neuron.lif import LIFForward
 from autapse.hw.neuron.lif_backward import LIFBackward
 from bench import SIMULATORS, run_bench

@@ -1,10 +1,16 @@
 """The corners of the rules, one by one, on numbers that can be checked by hand."""
 
+import re
+
 import numpy as np
 import pytest
+from amaranth.hdl import Module, Signal
+
+from autapse.hw.engine.loss import MeanSquaredError
 from autapse.hw.engine.optimiser import MomentumDescent
 from autapse.hw.neuron.lif import LIFForward
 from autapse.hw.neuron.lif_backward import LIFBackward
+from autapse.hw.neuron.pipeline import delay
 
 LARGEST = 65504.0
 
@@ -127,9 +133,11 @@ def test_saturated_weight_keeps_what_is_left_over():
     (lambda: forward(membrane=1.0, threshold=1.0, half_width_log=16), "half_width_log must be -16 to 15, not 16"),
     (lambda: forward(membrane=2.0**30, threshold=1.0), "sum 18014398509481984 does not fit 52 bits; use a wider unit"),
     (lambda: backward(height_log=24), "height_log must be -16 to 23, not 24"),
+    (lambda: delay(Module(), Signal(), -1), "A delay must be at least 0 cycles, not -1"),
+    (lambda: MeanSquaredError(width=17), "MeanSquaredError width must be 18 to 128, not 17"),
+    (lambda: MomentumDescent(width=129), "MomentumDescent width must be 12 to 128, not 129"),
     (lambda: descent(step_log=41), "step_log must be -40 to 40, not 41"),
 ])
 def test_bad_operands_are_named(build, complaint):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=f"^{re.escape(complaint)}$"):
         build()
-    assert str(caught.value) == complaint
