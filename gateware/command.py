@@ -5,7 +5,7 @@ from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..hw.contract.packet import ADDRESS_BITS, HEADER_WORDS, SPACE_BITS, Opcode, Reason
-from .link.stream import BYTE, WORD, WordGather, WordScatter
+from .link.stream import BYTE, WordGather, WordScatter
 
 BUS_REQUEST = data.StructLayout({"space": SPACE_BITS, "address": ADDRESS_BITS, "write_data": 16, "write": 1, "read": 1})
 """What the bus asks: `write` or `read`, never both, stays up with the rest unchanged until a cycle with `ready`; only
@@ -14,9 +14,9 @@ a new session of the link may withdraw it."""
 BUS_REPLY = data.StructLayout({"ready": 1, "read_data": 16, "read_valid": 1, "error": 1})
 """What the core side replies.
 
-`ready` takes the request of this cycle (it may depend on it). Each read taken is answered by one `read_valid`, in order,
-any cycle after the one that took it; several may be under way. `error`, the address does not exist, is looked at with
-`ready` for a write and with `read_valid` for a read.
+`ready` takes the request of this cycle (it may depend on it). Each read taken is answered by one `read_valid`, in
+order, any cycle after the one that took it; several may be under way. `error`, the address does not exist, is looked
+at with `ready` for a write and with `read_valid` for a read.
 """
 
 RUN = data.StructLayout({"mask": 16, "sample": 16})

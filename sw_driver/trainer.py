@@ -186,6 +186,7 @@ class Trainer:
             from .progress import Progress
             callbacks.insert(0, Progress())
         batches = -(-len(train) // self.training.batch)
+        place = ""
         try:
             for callback in callbacks:
                 callback.on_start(self, epochs=epochs, batches=batches)
@@ -193,10 +194,10 @@ class Trainer:
                 entry = self._run_epoch(train, test, batches, callbacks)
                 if checkpoint is not None:
                     self.save(checkpoint)
+                    place = f" in {checkpoint}"
                 for callback in callbacks:
                     callback.on_epoch(self, entry)
         except KeyboardInterrupt:
-            place = f" in {checkpoint}" if checkpoint is not None and self.epoch else ""
             raise Interrupted(f"interrupted in epoch {self.epoch + 1}; {self.epoch} complete "
                               f"epoch{'s are' if self.epoch != 1 else ' is'} kept{place}") from None
         finally:

@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -145,6 +146,8 @@ def _built(component, *, name: str, sim: str) -> Path:
         if not done.exists():
             log = build / f"{sim}.build.txt"
             _lend_runtime(build / sim)
+            if sim == "icarus":
+                source = _woken(source)
             try:
                 get_runner(sim).build(
                     sources=[source], hdl_toplevel=name, build_dir=build / sim, timescale=("1ns", "1ps"), always=True,
@@ -155,6 +158,19 @@ def _built(component, *, name: str, sim: str) -> Path:
             _keep_runtime(build / sim)
             done.touch()
     return build
+
+
+def _woken(source: Path) -> Path:
+    """The Verilog with every combinational block run once at the start.
+
+    Yosys gives blocks whose inputs may never change a register to wait for, which Icarus sets before they wait: a state
+    machine that stays in its first state would have unknown outputs. So the register changes once more.
+    """
+    text = re.sub(r"^  reg (\\\S*verilog_backend\S*)  ?= 0;$", r"\g<0>\n  initial begin #0 \1 = 1; end",
+                  source.read_text(), flags=re.MULTILINE)
+    woken = source.with_suffix(".icarus.v")
+    woken.write_text(text)
+    return woken
 
 
 def _runtime() -> Path:

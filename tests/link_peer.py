@@ -1,10 +1,9 @@
-"""A chip's end of the link in plain Python behind a line that does harm, written from docs/link.md, not from the driver."""
+"""A chip's end of the link in plain Python behind a line that does harm, written from docs/link.md."""
 
 import math
 import random
 import zlib
 from collections import deque
-
 
 MOST_SENT = 8   # frames on their way to the host at a time
 

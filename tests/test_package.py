@@ -9,8 +9,9 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import autapse
 import pytest
+
+import autapse
 
 pytest.importorskip("setuptools", reason="the wheel is built with setuptools; `pip install autapse[test]` brings it")
 pytest.importorskip("packaging", reason="requirements are read with packaging, which pytest brings")

@@ -52,7 +52,7 @@ def train(
     if trace is not None and resume is not None:
         raise SpecError("--trace is for a run from the start; it cannot go with --resume")
     source = load_data(data, encoder=encoder, pool=pool).first(limit)
-    for directory in filter(None, (out, trace)):
+    for directory in filter(None, (out, trace, json and json.parent)):
         directory.mkdir(parents=True, exist_ok=True)
     if out is not None:
         from ..sw_driver.report import require_report

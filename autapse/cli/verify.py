@@ -55,7 +55,8 @@ def verify(
     training = TrainingSpec(learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
                             loss_scale=loss_scale)
     with ExitStack() as stack:
-        pair = tuple(stack.enter_context(given.opened(name, quiet=quiet)) for name in names)
+        one, two = (stack.enter_context(given.opened(name, quiet=quiet)) for name in names)
+        pair = (one, two)
         if quiet:
             result = compare(network, pair, source, training=training, epochs=epochs, seed=seed)
         else:

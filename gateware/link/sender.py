@@ -1,7 +1,7 @@
 """The chip's sending half: answers go out in frames, and again for as long as the host has not acknowledged them."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hw.contract.link import (
@@ -80,7 +80,7 @@ class FrameSender(wiring.Component):
         ready = Signal.like(fill)               # behind the last byte that came with `last`
         fresh = Signal.like(fill)               # first byte no frame has been cut from
         base = Signal.like(fill)                # first byte not acknowledged
-        keep = Signal.like(fill)                # base, but not moved while a frame goes out that may be read from before it
+        keep = Signal.like(fill)                # base, but held while a frame goes out, which may lie before it
         turn = Signal.like(fill)                # first byte of the next frame to send
         base_number = Signal(8)                 # frame numbers at base, turn and fresh
         turn_number = Signal(8)

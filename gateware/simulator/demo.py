@@ -12,7 +12,7 @@ COUNTER_SPACE = 2   # words: frames whole, frames damaged, frames dropped, runs
 
 
 class DemoChip(wiring.Component):
-    """A memory of 16-bit words behind the host link, in space 1, and counters in space 2; every other space is an error.
+    """A memory of 16-bit words behind the host link, in space 1, and counters in space 2; other spaces are errors.
 
     A run adds `mask` to word `sample` of the memory, `run_cycles` cycles after it was asked for.
 

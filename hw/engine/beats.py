@@ -39,8 +39,8 @@ class Feeder(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.flight = flight = Credits(most=512)
-        m.submodules.items = items = SyncFIFO(width=Item.size, depth=2)
-        m.submodules.tokens = tokens = SyncFIFO(width=self._token.size, depth=4)
+        m.submodules.items = items = SyncFIFO(width=Item.size, depth=4)
+        m.submodules.tokens = tokens = SyncFIFO(width=self._token.size, depth=8)
         m.d.comb += [
             items.w_data.eq(self.i_item.p), items.w_en.eq(self.i_item.valid), self.i_item.ready.eq(items.w_rdy),
             tokens.w_data.eq(self.i_token.p), tokens.w_en.eq(self.i_token.valid), self.i_token.ready.eq(tokens.w_rdy),

@@ -198,13 +198,13 @@ class MeanSquaredErrorUnit(wiring.Component):
         now = scaled.cycle
         shift = line.at(amount, now)
         value, beyond = scaled.value, Const(0, 1)
-        value, beyond = _moved(value, beyond=beyond, taken=shift[2], step=16, low=0, keep=_DROP - 12)
-        value, beyond = _moved(value, beyond=beyond, taken=shift[1], step=8, low=_DROP - 12, keep=_DROP - 4)
+        value, beyond = _moved(line, value, beyond=beyond, taken=shift[2], step=16, low=0, keep=_DROP - 12)
+        value, beyond = _moved(line, value, beyond=beyond, taken=shift[1], step=8, low=_DROP - 12, keep=_DROP - 4)
         value = line.register(now, value, "far")
         beyond = line.register(now, beyond, "beyond")
         last = line.at(amount, now + 1)[0]
         value, beyond = _moved(
-            value.value, beyond=beyond.value, taken=last, step=4, low=_DROP - 4, keep=_DROP
+            line, value.value, beyond=beyond.value, taken=last, step=4, low=_DROP - 4, keep=_DROP
         )
         sign = value[-1]
         bits = HEADROOM - 1 + GRID
@@ -213,16 +213,21 @@ class MeanSquaredErrorUnit(wiring.Component):
         return line.register(now + 1, Cat(extended, sign ^ beyond, sign).as_signed(), "total")
 
 
-def _moved(value: Value, *, beyond: Value, taken: Value, step: int, low: int, keep: int) -> tuple[Value, Value]:
+def _moved(
+    line: Timeline, value: Value, *, beyond: Value, taken: Value, step: int, low: int, keep: int
+) -> tuple[Value, Value]:
     """``value << step`` where taken, cut to the bits that later shifts can still bring into the result.
 
     ``value``'s last bit is bit ``low`` of a word in units of 2^-48. What falls below bit ``keep`` is made odd, what
     lies at 2^17 or above is dropped and sets ``beyond``.
     """
+    # Named, since each bit is read in several places and an expression would be written out in each.
     moved = Mux(taken, Cat(Const(0, step), value), Cat(value, value[-1].replicate(step)))
+    moved = line.express(0, moved, "moved").value
     sign = moved[-1]
     top = 2 * UNIT + HEADROOM - 1 - low
     upper = moved[top:-1]
     cut = Cat(moved[:top], sign) if len(upper) else moved
     odd = Cat(cut[keep - low] | cut[: keep - low].any(), cut[keep - low + 1 :])
-    return odd, beyond | (upper != sign.replicate(len(upper))) if len(upper) else beyond
+    beyond = beyond | (upper != sign.replicate(len(upper))) if len(upper) else beyond
+    return line.express(0, odd, "odd").value, line.express(0, beyond, "beyond").value

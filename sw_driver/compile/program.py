@@ -8,7 +8,7 @@ from ...hw.contract.chip import MAP_BITS, ChipConfig
 from ...hw.contract.program import LAYER_FIELDS, LAYER_ROW, REGISTERS, pack
 from ..errors import SpecError
 from ..network import LayerSpec, Network, TrainingSpec
-from .layout import Layout, LayerPlace, check_fit, lay_out
+from .layout import LayerPlace, Layout, check_fit, lay_out
 
 
 def word(value: float) -> int:

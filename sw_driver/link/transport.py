@@ -31,14 +31,17 @@ class Transport(Protocol):
         """Ends the stream; may be called twice."""
 
 
-def _end(process):
-    """Ends a process and all it started, and collects it."""
+def _end(process, errors=None):
+    """Ends a process and all it started, and collects it; closes its streams, and its errors where given."""
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
         process.wait()
+    for stream in (process.stdin, process.stdout, errors):
+        if stream is not None:
+            stream.close()
 
 
 class ProcessTransport:
@@ -70,7 +73,7 @@ class ProcessTransport:
         except OSError as error:
             self._errors.close()
             raise LinkError(f"{self.command[0]} could not be started: {error.strerror}; build it again.") from error
-        self._finalizer = weakref.finalize(self, _end, self._process)
+        self._finalizer = weakref.finalize(self, _end, self._process, self._errors)
         self._input = self._process.stdin.fileno()
         self._output = self._process.stdout.fileno()
         os.set_blocking(self._input, False)
@@ -117,9 +120,8 @@ class ProcessTransport:
             self._process.communicate(timeout=self.patience)
         except subprocess.TimeoutExpired:
             pass
-        self._finalizer()
-        for stream in (self._process.stdin, self._process.stdout):
-            stream.close()
+        self._finalizer.detach()
+        _end(self._process)
         self._errors.seek(0)
         self.log = self._errors.read().decode(errors="replace")
         self._errors.close()

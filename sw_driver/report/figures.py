@@ -82,13 +82,13 @@ def engine_use(counters: dict[str, dict[str, int]]) -> str:
             axes.barh(place, dense, height=0.72, color=GRID, label="without sparsity")
         axes.barh(place, busy, height=0.42, color=BLUE, label="busy")
         axes.barh(place, stalled, left=busy, height=0.42, color=ORANGE, label="stalled")
-        for y, (value, whole) in enumerate(zip(busy, dense, strict=True)):
+        for y, (value, end, whole) in enumerate(zip(busy, busy + stalled, dense, strict=True)):
             if whole:
-                axes.text(max(whole, value), y, f"  {100 * value / whole:.0f} %", va="center", color=QUIET)
+                axes.text(max(whole, end), y, f"  busy {100 * value / whole:.0f} %", va="center", color=QUIET)
         axes.set_yticks(place, list(counters))
         axes.invert_yaxis()
         axes.set_xlabel("cycles")
-        axes.margins(x=0.1)
+        axes.margins(x=0.15)
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside upper left", ncols=3)
         return _svg(figure)

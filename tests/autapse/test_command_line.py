@@ -48,8 +48,9 @@ def test_quiet_is_quiet_and_resuming_gives_the_same_bits(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(("text", "layers"), [
-    ("steps = 3\n[[layers]]\ninputs = 64\noutputs = 9\ndecay = 0.25\nreset = 'soft'\n"
-     "[[layers]]\ninputs = 9\noutputs = 10\nspiking = false\nbias = false\n", [(9, "soft", True), (10, "hard", False)]),
+    (("steps = 3\n[[layers]]\ninputs = 64\noutputs = 9\ndecay = 0.25\nreset = 'soft'\n"
+      "[[layers]]\ninputs = 9\noutputs = 10\nspiking = false\nbias = false\n"),
+     [(9, "soft", True), (10, "hard", False)]),
     ("import autapse as ap\nnetwork = ap.Network([ap.Linear(64, 10), ap.LIF(threshold=2)], steps=5)\n",
      [(10, "hard", True)]),
 ])

@@ -5,10 +5,10 @@ import struct
 from collections import deque
 
 import cocotb
-from bench import bench_parameters
-from stream_agents import Agent, Bench, Sink, Source, known
 
 from autapse.hw.contract.packet import MAX_WRITE_WORDS, Opcode, Reason
+from bench import bench_parameters
+from stream_agents import Agent, Bench, Sink, Source, known
 
 PARAMETERS = bench_parameters()
 SPACE, DEPTH = 3, 300
@@ -26,6 +26,7 @@ class Core:
         self.run_left = 0
         self.cycle = 0
         self.request_held = None
+        self.may_withdraw = False
         self.most_reads = 0
 
     def drive(self):
@@ -58,7 +59,8 @@ class Core:
             self.run_left -= 1
         exists = space == SPACE and address < DEPTH
         request = (space, address, data if write else None, write, read) if write or read else None
-        assert self.request_held in (None, request), f"the bus asked {self.request_held}, then {request}"
+        held = self.request_held
+        assert self.may_withdraw or held in (None, request), f"the bus asked {held}, then {request}"
         self.request_held = request if request and not self.ready else None
         if request and self.ready:
             if read:
@@ -129,7 +131,8 @@ class Model:
                             0 if all(known) else Reason.SPACE)
             elif code == Opcode.FILL:
                 count = fields[4] | fields[5] << 16
-                if not all([self.write(space, address + place, fields[6]) for place in range(count)]):
+                known = [self.write(space, address + place, fields[6]) for place in range(count)]
+                if not all(known):
                     self.fail(tag, Reason.SPACE, fields[1])
             elif code == Opcode.RUN:
                 self.runs.append((fields[1], fields[2]))
@@ -182,6 +185,15 @@ async def made(dut, stall):
     core = Core(dut, stall=stall)
     bench = Bench(dut, source, sink, core)
     await bench.start()
+    # Icarus holds what hangs on a state alone at X until the state first changes, and counters would keep that X: so
+    # one packet first, then a second reset.
+    source.items += framed(struct.pack("<2H", Opcode.ECHO, 0))
+    await bench.until(lambda: len(sink.items) == 4, watchdog=200)
+    for level in (1, 1, 0):
+        bench.agents.append(reset := Agent(drive=lambda level=level: setattr(dut.rst, "value", level)))
+        await bench.step()
+        bench.agents.remove(reset)
+    sink.items.clear()
     return bench, source, sink, core
 
 
@@ -240,8 +252,7 @@ async def a_new_session_voids_what_is_under_way(dut):
         source.items.clear()
         source.holding = False
         sink.may_withdraw = True
-        core.request_held = None
-        core.sample, sample = lambda: (setattr(core, "request_held", None), sample()), core.sample
+        core.may_withdraw = True
         strobe = Agent(drive=lambda: setattr(dut.i_session, "value", 1))
         bench.agents.append(strobe)
         await bench.step()
@@ -250,8 +261,7 @@ async def a_new_session_voids_what_is_under_way(dut):
         await bench.step()
         bench.agents.remove(clear)
         sink.items.clear()
-        core.sample = sample
-        core.request_held = None
+        core.may_withdraw = False
         word = random.getrandbits(16)
         source.items += framed(struct.pack("<6H", Opcode.WRITE, SPACE, 7, 0, 1, word)
                                + struct.pack("<5H", Opcode.READ | 0x5500, SPACE, 7, 0, 1))

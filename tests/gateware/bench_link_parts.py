@@ -4,6 +4,7 @@ import random
 import zlib
 
 import cocotb
+
 from bench import bench_parameters
 from link_peer import stuffed
 from stream_agents import Agent, Bench, Sink, Source
@@ -169,7 +170,8 @@ def random_frames(model, count):
     line = b""
     for _ in range(count):
         control = random.choices((0, 0x10, 0x20, 0x30, 0x01, 0x07), weights=(20, 3, 3, 1, 1, 1))[0]
-        number = (model.expected + random.choices((0, 1, 5, 127, 128, 250, 255), weights=(20, 2, 1, 1, 1, 1, 2))[0]) % 256
+        ahead = random.choices((0, 1, 5, 127, 128, 250, 255), weights=(20, 2, 1, 1, 1, 1, 2))[0]
+        number = (model.expected + ahead) % 256
         payload = random.choice((b"", spiky(1), spiky(4), spiky(random.randrange(2, 60)), bytes(256)))
         ack = random.randrange(256)
         frame = stuffed(bytes([control, number, ack, 9]) + payload)

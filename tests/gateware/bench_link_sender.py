@@ -4,6 +4,7 @@ import random
 import zlib
 
 import cocotb
+
 from bench import bench_parameters
 from stream_agents import Bench, Sink, Source, known
 
@@ -110,7 +111,7 @@ async def answers_are_given_when_asked_for_and_only_then(dut):
     for event, control in (({"answer": 1}, 0), ({"answer": 1, "missing": 1}, 0x10), ({"answer": 1}, 0)):
         before = len(host.frames)
         host.event = event
-        await bench.until(lambda: len(host.frames) > before, watchdog=200)
+        await bench.until(lambda before=before: len(host.frames) > before, watchdog=200)
         assert host.frames[-1][:3] == (control, host.count % 256, b"")
         for _ in range(100):
             await bench.step()
@@ -141,18 +142,18 @@ async def a_new_session_starts_at_nothing(dut):
         await bench.step()
         seen = []
 
-        def hello(line, first, last):
+        def hello(line, first, last, seen=seen):
             body = line.replace(b"\x7d\x5e", b"\x7e").replace(b"\x7d\x5d", b"\x7d")
             if body[0] & 0x0F == 1:
                 seen.append(body)
         host.take = hello
-        await bench.until(lambda: seen, watchdog=2000)
+        await bench.until(lambda seen=seen: seen, watchdog=2000)
         assert seen[0][:8] == bytes([1, 1, EXPECTED, WINDOW]) + nonce.to_bytes(4, "little")
         assert zlib.crc32(seen[0][:-4]).to_bytes(4, "little") == seen[0][-4:]
         host.take, host.got = take, b""
         items, content = answers(5, 100)
         source.items += items
-        await bench.until(lambda: len(host.got) >= len(content), watchdog=100000)
+        await bench.until(lambda content=content: len(host.got) >= len(content), watchdog=100000)
         assert host.got == content
         assert len(host.frames) > before
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from bench import SIMULATORS, run_bench
 
 pytest.importorskip("amaranth")

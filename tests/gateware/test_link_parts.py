@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+
 from bench import SIMULATORS, run_bench
 
 pytest.importorskip("amaranth")

@@ -1,4 +1,4 @@
-"""The demo chip in Verilator behind a pipe: link, command processor and memory, driven as a user's program drives them."""
+"""The demo chip in Verilator behind a pipe: link, commands and memory, driven as a user's program drives them."""
 
 import json
 import random
@@ -146,8 +146,8 @@ def test_the_rest_of_a_malformed_frame_is_dropped(program):
 
 def test_an_unknown_space_is_refused_and_survived(program):
     with Session(program) as chip:
-        with pytest.raises(BusError, match=r"^The chip has no address asked of space 7; check that driver and chip were "
-                                           r"built from one configuration\.$") as refusal:
+        with pytest.raises(BusError, match=r"^The chip has no address asked of space 7; check that driver and "
+                                           r"chip were built from one configuration\.$") as refusal:
             chip.bus.read(7, 0, 3)
         assert (refusal.value.reason, refusal.value.word) == (Reason.SPACE, 7)
         good = chip.bus.queue_read(MEMORY, 0, 10)

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from link_peer import ChipPeer, Harm
 
 from autapse.sw_driver.link import HostLink, LinkError
+from link_peer import ChipPeer, Harm
 
 NO_HARM = {"flip": 0.0}
 

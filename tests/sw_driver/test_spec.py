@@ -61,8 +61,8 @@ def test_a_network_survives_its_description():
     (lambda: ap.TrainingSpec(loss="l1"), "loss must be 'mse' or 'cross_entropy', not 'l1'"),
     (lambda: ap.TrainingSpec(loss_scale=100.0), "loss scale must be a power of two from 2^-14 to 2^24, not 100.0"),
     (lambda: ap.TrainingSpec(loss_scale=2.0**24).check(asymmetric()),
-     "loss scale 1.67772e+07 gives the error factor 1.86414e+06 for 3 classes and 6 steps, beyond binary16; choose a "
-     "scale nearer 256"),
+     ("loss scale 1.67772e+07 gives the error factor 1.86414e+06 for 3 classes and 6 steps, beyond binary16; choose a "
+      "scale nearer 256")),
     (lambda: ap.Network.from_dict({"steps": 2, "layers": [{"inputs": 2, "outputs": 1, "decai": 1}]}),
      "layer 0 of the network description has an unknown key 'decai'"),
     (lambda: ap.Network.from_dict({"steps": 2, "layers": [{"inputs": 2}]}),
@@ -93,8 +93,8 @@ def test_seeds_and_layers_differ():
 
 
 @pytest.mark.parametrize(("name", "value", "sentence"), [
-    ("weight", np.full((7, 5), np.nan), "weight of layer 0 must be finite, not nan; the chip has no NaN and no "
-     "infinity"),
+    ("weight", np.full((7, 5), np.nan),
+     "weight of layer 0 must be finite, not nan; the chip has no NaN and no infinity"),
     ("momentum", np.full((7, 5), 7e4), "momentum of layer 0 must be within ±65504, not 70000; scale it down"),
     ("weight", np.zeros((5, 7)), "weight of layer 0 must have shape (7, 5), not (5, 7)"),
     ("bias", np.zeros(5), "layer 0 has no bias: bias must be None"),

@@ -4,9 +4,9 @@ import itertools
 from fractions import Fraction
 
 import numpy as np
-from rational import Chip
 
 from autapse.verification.golden.model import Golden, Layer, Rules
+from rational import Chip
 
 
 def half(rng, shape, spread):

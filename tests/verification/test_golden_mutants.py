@@ -1,14 +1,13 @@
 """The comparison with rational arithmetic notices a golden model that is wrong in one place."""
 
-
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 
 import numpy as np
 import pytest
-from side_by_side import pair, step_both
 
 from autapse.verification.golden import model, neurons, optimiser
+from side_by_side import pair, step_both
 
 SEED = 8128
 

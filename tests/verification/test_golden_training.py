@@ -75,7 +75,7 @@ def test_threads_change_no_bit():
 
 
 def digits():
-    """scikit-learn's digits in a fixed order: the last 360 as they come are other writers' hands."""
+    """scikit-learn's digits in a fixed random order; in the file's own order the last 360 are harder."""
     bunch = pytest.importorskip("sklearn.datasets").load_digits()
     order = np.random.default_rng(7).permutation(len(bunch.target))
     pixels = (bunch.data[order] * 255 / 16).astype(np.uint8)

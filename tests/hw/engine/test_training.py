@@ -1,0 +1,179 @@
+"""Whole training runs on the simulated chip, every word equal to the golden model's, over networks and chips."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("amaranth")
+
+from autapse.sw_driver.device import open as open_device  # noqa: E402
+from autapse.sw_driver.loss import Loss  # noqa: E402
+from autapse.sw_driver.network import LI, LIF, Linear, Network, TrainingSpec  # noqa: E402
+from device_comparison import Difference, same_states, train_both  # noqa: E402
+
+SEED = 83
+# One capacity for every case, so that each chip is compiled once.
+DEPTHS = {"layers": 4, "events": 16, "synapses": 1024, "parameters": 32, "neurons": 32, "spike_rows": 256,
+          "mask_rows": 128, "membrane_rows": 128, "error_rows": 1024, "history_words": 128, "active_words": 64,
+          "readouts": 8, "error_inputs": 8, "sum_bits": 52, "product_bits": 92}
+CHIPS = {
+    "8x2": {"lanes": 8, "units": 2}, "4x4": {"lanes": 4, "units": 4}, "2x1": {"lanes": 2, "units": 1},
+    "1x1-shared": {"lanes": 1, "units": 1, "shared": True}, "4x2-shared": {"lanes": 4, "units": 2, "shared": True},
+}
+
+
+def layers(*sizes: int, last=LI, bias: bool = True, per_neuron: bool = False, **lif):
+    modules = []
+    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        modules.append(Linear(inputs, outputs, bias=bias))
+        if index == len(sizes) - 2 and last is LI:
+            modules.append(LI(decay=np.linspace(0.25, 0.9, outputs) if per_neuron else 0.5))
+        else:
+            own = {"decay": np.linspace(0, 1, outputs), "threshold": np.linspace(0.25, 1.5, outputs)}
+            modules.append(LIF(**({"decay": 0.75, "threshold": 0.5} | (own if per_neuron else {}) | lif)))
+    return modules
+
+
+# name: (modules, steps, training settings, sizes of the batches)
+CASES = {
+    "hard": (layers(13, 11, 9, 5), 5, {}, (4, 4)),
+    "soft": (layers(13, 11, 9, 5, reset="soft"), 5, {}, (4, 4)),
+    "detached": (layers(13, 11, 9, 5, detach=True), 5, {}, (4, 4)),
+    "soft detached": (layers(7, 11, 5, reset="soft", detach=True), 4, {}, (3, 3)),
+    "strict": (layers(13, 9, 5, strict=True, threshold=0.0, decay=1.0), 5, {}, (4, 4)),
+    "own constants": (layers(13, 11, 9, 5, per_neuron=True), 5, {}, (4, 4)),
+    "spiking readout": (layers(13, 11, 5, last=LIF, half_width=1.0), 5, {}, (4, 4)),
+    "no bias": (layers(13, 11, 9, 5, bias=False), 5, {}, (4, 4)),
+    "no momentum": (layers(13, 11, 9, 5), 5, {"momentum": 0.0}, (4, 4, 4)),
+    "single layer": (layers(13, 5), 5, {}, (4, 4)),
+    "single spiking layer": (layers(3, 1, last=LIF), 3, {}, (2, 2)),
+    "one step": (layers(13, 11, 5), 1, {}, (4, 4)),
+    "one of each": (layers(1, 1), 1, {}, (1, 1)),
+    "partial batch": (layers(13, 11, 9, 5), 5, {"batch": 7}, (7, 3, 7)),
+    "cross entropy": (layers(13, 11, 5), 5, {"loss": "cross_entropy"}, (4, 4)),
+    "no scale": (layers(13, 11, 5), 5, {"loss_scale": 1.0, "momentum_exponent": 8}, (4, 4)),
+}
+# Every case on two chips that differ most, and what touches groups and engines on all of them.
+EVERYWHERE = ("hard", "soft", "spiking readout", "partial batch", "no momentum")
+TABLE = [(chip, case) for chip in CHIPS for case in CASES
+         if case in EVERYWHERE or chip in ("8x2", "2x1")]
+
+
+@pytest.fixture(scope="module")
+def devices():
+    opened = {}
+
+    def get(name: str, **options):
+        if name not in opened:
+            opened[name] = open_device("golden") if name == "golden" else open_device("sim", **options)
+        return opened[name]
+
+    yield get
+    for device in opened.values():
+        device.close()
+
+
+def batches(network: Network, sizes, *, seed: int = SEED, density: float = 0.35):
+    """Random spikes, a sample without any among them, and one-hot targets, counts on spiking readouts."""
+    rng = np.random.default_rng(seed)
+    result = []
+    for size in sizes:
+        spikes = (rng.random((size, network.steps, network.inputs)) < density).astype(np.uint8)
+        if size > 2:
+            spikes[1] = 0
+        targets = np.eye(network.classes, dtype=np.float16)[rng.integers(network.classes, size=size)]
+        result.append((spikes, targets))
+    return result
+
+
+def setup(case: str):
+    modules, steps, settings, sizes = CASES[case]
+    network = Network(modules, steps=steps)
+    training = TrainingSpec(**({"learning_rate": 0.1, "momentum": 0.9, "batch": max(sizes), "loss_scale": 64.0}
+                               | settings))
+    return network, training, batches(network, sizes)
+
+
+def cross_entropy(network: Network, training: TrainingSpec):
+    """From a batch's targets the function that turns a sample's readouts into errors, as the trainer would."""
+    def of_batch(targets):
+        return Loss(network, training).request(targets.argmax(1))["error"]
+    return of_batch
+
+
+@pytest.mark.parametrize(("chip", "case"), TABLE)
+def test_training_is_the_golden_models(devices, chip, case):
+    network, training, data = setup(case)
+    print(f"seed {SEED}, network {network}, {training}")
+    first = network.initial_state(seed=len(data), scale=3.0)
+    last = train_both(devices("golden"), devices(chip, **CHIPS[chip], **DEPTHS), network=network, training=training,
+                      batches=data, errors=cross_entropy(network, training) if "cross" in case else None)
+    moved = sum(int((a.weight != b.weight).sum()) for a, b in zip(first, last, strict=True))
+    assert moved or case == "one of each", "training moved no weight, so it tested nothing"
+
+
+def test_inference_alone(devices):
+    network, _, _ = setup("own constants")
+    spikes = batches(network, (9,))[0][0]
+    chip = devices("inference", lanes=4, units=2, **DEPTHS)
+    golden = devices("golden")
+    for device in (golden, chip):
+        device.load(network, None)
+        device.write_state(network.initial_state(seed=2, scale=3.0))
+    expected = golden.infer(spikes)
+    assert np.array_equal(expected, chip.infer(spikes))
+    assert len(np.unique(expected)) > network.classes
+    assert chip.counters().keys() == {"forward", "chip"}
+
+
+def test_dense_work_is_the_networks(devices):
+    """Visits made and visits saved together are what a chip without sparsity would make."""
+    network, training, data = setup("hard")
+    chip = devices("8x2", **CHIPS["8x2"], **DEPTHS)
+    chip.load(network, training)
+    chip.write_state(network.initial_state(seed=3, scale=3.0))
+    spikes, targets = data[0]
+    chip.accumulate(spikes, targets=targets)
+    chip.update(samples=len(spikes), learning_rate=0.1, momentum=0.9)
+    counters = chip.counters()
+    groups = [-(-layer.outputs // 8) for layer in network.layers]
+    visits = sum(group * (layer.inputs + layer.bias) for group, layer in zip(groups, network.layers, strict=True))
+    steps = len(spikes) * network.steps
+    assert counters["forward"]["dense"] == visits * steps
+    assert counters["gradient"]["dense"] == visits * steps
+    for engine in ("forward", "backward", "gradient"):
+        assert 0 < counters[engine]["busy"] < counters[engine]["dense"]
+
+
+def _flip(device, *, after: int):
+    """Lets `device` lose the lowest bit of one weight after so many updates."""
+    update, count = device.update, [0]
+
+    def flipped(**arguments):
+        result = update(**arguments)
+        count[0] += 1
+        if count[0] == after:
+            state = device.read_state()
+            state[1].weight.view(np.uint16)[2, 3] ^= 1
+            device.write_state(state)
+        return result
+
+    return flipped
+
+
+@pytest.mark.parametrize("after", [1, 2])
+def test_one_wrong_bit_is_seen(devices, monkeypatch, after):
+    network, training, data = setup("hard")
+    chip = devices("8x2", **CHIPS["8x2"], **DEPTHS)
+    monkeypatch.setattr(chip, "update", _flip(chip, after=after))
+    with pytest.raises(Difference, match=rf"^update {after - 1} layer 1 weight\[2, 3\]: .* 1 words differ$"):
+        train_both(devices("golden"), chip, network=network, training=training, batches=data)
+
+
+@pytest.mark.parametrize("name", ["remainder", "momentum", "bias", "bias_remainder", "bias_momentum"])
+def test_every_table_is_compared(name):
+    network, _, _ = setup("hard")
+    state, other = network.initial_state(seed=1), network.initial_state(seed=1)
+    getattr(other[2], name).view(np.uint16)[..., -1] ^= 0x8000
+    with pytest.raises(Difference, match=f"layer 2 {name}"):
+        same_states(state, other)
