@@ -56,6 +56,17 @@ class Verification:
     def equal(self) -> bool:
         return not self.different.total()
 
+    def lines(self) -> list[str]:
+        """A table of words compared and words that differ, by kind."""
+        rows = [*((kind, words, self.different[kind]) for kind, words in self.compared.items()),
+                ("all", self.compared.total(), self.different.total())]
+        return [f"  {kind:<18}{words:>14,} words compared {differ:>10,} differ" for kind, words, differ in rows]
+
+    def complaint(self) -> str:
+        """One sentence about what differs, and where first."""
+        return (f"{self.devices[0]} and {self.devices[1]} differ in {self.different.total():,} of "
+                f"{self.compared.total():,} words; the first is {self.first}")
+
     def as_dict(self) -> dict:
         """Plain JSON values."""
         return {"devices": list(self.devices), "equal": self.equal, "batches": self.batches,
@@ -63,7 +74,7 @@ class Verification:
                 "words": self.compared.total(), "differences": self.different.total(),
                 "first": None if self.first is None else asdict(self.first) | {"text": str(self.first)}}
 
-    def _compare(self, kind: str, mine: np.ndarray, theirs: np.ndarray, *, batch: int, layer: int | None = None,
+    def compare(self, kind: str, mine: np.ndarray, theirs: np.ndarray, *, batch: int, layer: int | None = None,
                  sample: int | None = None, axes: tuple[str, ...], last_step_first: bool = False) -> None:
         """Counts the words of two arrays whose `axes` are named sample, step, source or neuron."""
         if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
@@ -82,26 +93,28 @@ class Verification:
             values = (mine[tuple(at)].item(), theirs[tuple(at)].item())
             self.first = Difference(kind=kind, batch=batch, layer=layer, values=values, **place)
 
-    def _batch(self, batch: int, one: BatchResult, two: BatchResult) -> None:
+    def compare_batch(self, batch: int, one: BatchResult, two: BatchResult) -> None:
+        """Compares traces, readouts and overflow flags of a batch, in the order in which they came about."""
         assert one.traces is not None and two.traces is not None, "accumulate(capture=True) gives traces"
         for sample, (left, right) in enumerate(zip(one.traces, two.traces, strict=True)):
             for layer, name, mine, theirs in _traces(left, right, names="usm"):
-                self._compare(_TRACES[name], mine, theirs, batch=batch, layer=layer, sample=sample,
+                self.compare(_TRACES[name], mine, theirs, batch=batch, layer=layer, sample=sample,
                               axes=("step", "neuron"))
-            self._compare("readout", one.readouts[sample], two.readouts[sample], batch=batch, sample=sample,
+            self.compare("readout", one.readouts[sample], two.readouts[sample], batch=batch, sample=sample,
                           layer=len(left) - 1, axes=("neuron",))
             for layer, name, mine, theirs in reversed(list(_traces(left, right, names="d"))):
-                self._compare(_TRACES[name], mine, theirs, batch=batch, layer=layer, sample=sample,
+                self.compare(_TRACES[name], mine, theirs, batch=batch, layer=layer, sample=sample,
                               axes=("step", "neuron"), last_step_first=True)
         flags = (np.array([result.overflow], np.uint8) for result in (one, two))
-        self._compare("overflow flag", *flags, batch=batch, axes=("sample",))
+        self.compare("overflow flag", *flags, batch=batch, axes=("sample",))
 
-    def _state(self, batch: int, one: list[LayerState], two: list[LayerState]) -> None:
+    def compare_state(self, batch: int, one: list[LayerState], two: list[LayerState]) -> None:
+        """Compares weights, remainders and momenta after `batch` batches."""
         for layer, (mine, theirs) in enumerate(zip(one, two, strict=True)):
             other = theirs.arrays()
             for name, array in mine.arrays().items():
                 axes = ("source", "neuron") if array.ndim == 2 else ("neuron",)
-                self._compare(name.replace("_", " "), array, other[name], batch=batch, layer=layer, axes=axes)
+                self.compare(name.replace("_", " "), array, other[name], batch=batch, layer=layer, axes=axes)
 
 
 def _traces(left: list[dict], right: list[dict], *, names: str) -> Iterator[tuple]:
@@ -137,22 +150,22 @@ def verify(network: Network, devices: tuple[Device, Device], data, *, training: 
         device.load(network, training)
         device.write_state(state)
     result = Verification(devices=(devices[0].name, devices[1].name))
-    result._state(0, *(device.read_state() for device in devices))
+    result.compare_state(0, *(device.read_state() for device in devices))
     batches = epochs * -(-len(train) // training.batch)
     for epoch in range(epochs):
         for chosen in cut(order_of(len(train), seed=seed, epoch=epoch), training.batch):
             spikes, labels = train.spikes(chosen, network.steps), train.labels[chosen]
             one, two = (device.accumulate(spikes, **loss.request(labels), capture=True) for device in devices)
-            result._batch(result.batches, one, two)
+            result.compare_batch(result.batches, one, two)
             for device, done in zip(devices, (one, two), strict=True):
                 if not done.overflow:
                     device.update(samples=len(chosen), learning_rate=training.learning_rate,
                                   momentum=training.momentum)
-            result._state(result.batches, *(device.read_state() for device in devices))
+            result.compare_state(result.batches, *(device.read_state() for device in devices))
             result.batches += 1
             if on_batch is not None:
                 on_batch(result.batches, batches)
     spikes = tested.spikes(np.arange(min(len(tested), _INFERRED)), network.steps)
-    result._compare("inferred readout", *(device.infer(spikes) for device in devices), batch=-1,
+    result.compare("inferred readout", *(device.infer(spikes) for device in devices), batch=-1,
                     layer=len(network.layers) - 1, axes=("sample", "neuron"))
     return result

@@ -35,6 +35,8 @@ LearningRate = Annotated[float, typer.Option("--learning-rate", help="Learning r
 Momentum = Annotated[float, typer.Option("--momentum", help="Momentum, from 0 to below 1.")]
 LossName = Annotated[str, typer.Option("--loss", help="mse (on the chip) or cross_entropy (by the host).")]
 LossScale = Annotated[float, typer.Option("--loss-scale", help="Power of two that multiplies every error.")]
+Other = Annotated[float, typer.Option("--other", help="What mean squared error wants of the classes that a sample is "
+                                      "not of; the right one shall reach 1.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides initial weights and the order of the samples.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="Use the first N training and the first N test samples.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file as JSON.")]

@@ -1,6 +1,8 @@
 """`autapse train`: trains a network on a device and leaves a checkpoint and a report."""
 
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +10,7 @@ from typing import Annotated
 import typer
 
 from ..sw_driver.data import load_data
+from ..sw_driver.devices.checked import CheckedDevice
 from ..sw_driver.errors import SpecError
 from ..sw_driver.trainer import Callback, Trainer
 from . import options as given
@@ -37,6 +40,7 @@ def train(
     momentum: given.Momentum = 0.9,
     loss: given.LossName = "mse",
     loss_scale: given.LossScale = 256.0,
+    other: given.Other = 0.0,
     seed: given.Seed = 0,
     limit: given.Limit = None,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on from this checkpoint; the network and the "
@@ -45,6 +49,9 @@ def train(
                                              "directory.")] = None,
     trace: Annotated[Path | None, typer.Option("--trace", help="Leave in this directory what an outsider needs to "
                                                "recompute the run.")] = None,
+    check: Annotated[str | None, typer.Option("--check", help="Do the same on this device too and compare every "
+                                              "readout, and every weight after each epoch; exit 1 if a word "
+                                              "differs.")] = None,
     json: given.Json = None,
     quiet: given.Quiet = False,
 ) -> int:
@@ -57,13 +64,17 @@ def train(
     if out is not None:
         from ..sw_driver.report import require_report
         require_report()
-    with given.opened(device, quiet=quiet) as target:
+    with ExitStack() as stack:
+        target = stack.enter_context(given.opened(device, quiet=quiet))
+        checked = None
+        if check is not None:
+            target = checked = CheckedDevice(target, stack.enter_context(given.opened(check, quiet=quiet)))
         if resume is not None:
             trainer = Trainer.resume(resume, target)
         else:
             network = given.network_of(net, steps=steps, decay=decay, data=source)
             trainer = Trainer(network, target, learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
-                              loss_scale=loss_scale, seed=seed)
+                              loss_scale=loss_scale, seed=seed, other=other)
         entries = _Entries()
         callbacks: list[Callback] = [entries]
         if trace is not None:
@@ -83,11 +94,19 @@ def train(
             "training": asdict(trainer.training), "seed": trainer.seed, "epochs": trainer.epoch,
             "train_samples": len(source.train), "test_samples": 0 if source.test is None else len(source.test),
             "train_accuracy": last["accuracy"], "test_accuracy": last["test_accuracy"], "seconds": seconds,
-            "history": entries.entries, "counters": counters})
+            "history": entries.entries, "counters": counters,
+            "check": None if checked is None else checked.result.as_dict()})
     if not quiet:
         score = "no test set" if last["test_accuracy"] is None else f"test accuracy {100 * last['test_accuracy']:.2f} %"
         typer.echo(f"{trainer.network} on {data}, {target.name}: {score} after {trainer.epoch} epochs, {seconds:.1f} s")
         for what, place in (("report", out and out / "report.html"), ("checkpoint", checkpoint), ("trace", trace)):
             if place is not None:
                 typer.echo(f"{what}: {place}")
+        if checked is not None:
+            typer.echo(f"{device} and {check}, the whole run side by side:")
+            for line in checked.result.lines():
+                typer.echo(line)
+    if checked is not None and not checked.result.equal:
+        print(f"autapse: {checked.result.complaint()}", file=sys.stderr)
+        return 1
     return 0

@@ -42,6 +42,7 @@ def verify(
     momentum: given.Momentum = 0.9,
     loss: given.LossName = "mse",
     loss_scale: given.LossScale = 256.0,
+    other: given.Other = 0.0,
     seed: given.Seed = 0,
     limit: given.Limit = 32,
     json: given.Json = None,
@@ -58,20 +59,19 @@ def verify(
         one, two = (stack.enter_context(given.opened(name, quiet=quiet)) for name in names)
         pair = (one, two)
         if quiet:
-            result = compare(network, pair, source, training=training, epochs=epochs, seed=seed)
+            result = compare(network, pair, source, training=training, epochs=epochs, seed=seed,
+                             other=other)
         else:
             with counting("batches") as advance:
-                result = compare(network, pair, source, training=training, epochs=epochs, seed=seed, on_batch=advance)
+                result = compare(network, pair, source, training=training, epochs=epochs, seed=seed,
+                                 other=other, on_batch=advance)
     given.write_json(json, {"command": "verify", "data": source.name, "network": network.as_dict(), "seed": seed,
                             **result.as_dict()})
     if not quiet:
         typer.echo(f"{network}, {network.steps} steps, {result.batches} batches on {names[0]} and {names[1]}")
-        for kind, words in result.compared.items():
-            typer.echo(f"  {kind:<18}{words:>14,} words compared {result.different[kind]:>10,} differ")
-        typer.echo(f"  {'all':<18}{result.compared.total():>14,} words compared "
-                   f"{result.different.total():>10,} differ")
+        for line in result.lines():
+            typer.echo(line)
     if not result.equal:
-        print(f"autapse: {names[0]} and {names[1]} differ in {result.different.total():,} of "
-              f"{result.compared.total():,} words; the first is {result.first}", file=sys.stderr)
+        print(f"autapse: {result.complaint()}", file=sys.stderr)
         return 1
     return 0

@@ -8,10 +8,12 @@ import tempfile
 import weakref
 from typing import Protocol
 
+from ..errors import AutapseError
+
 CHUNK = 65536
 
 
-class LinkError(Exception):
+class LinkError(AutapseError):
     """The link to the chip is lost, or was used in a way it cannot serve; the message says what to do."""
 
 

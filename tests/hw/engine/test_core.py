@@ -1,0 +1,19 @@
+"""One whole core over its bus, in Verilator and Icarus, word for word the golden model."""
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+from autapse.hw.engine.core import Core  # noqa: E402
+from bench import SIMULATORS, run_bench  # noqa: E402
+from core_training import CONFIG  # noqa: E402
+
+BENCH = Path(__file__).with_name("bench_core.py")
+
+
+@pytest.mark.parametrize(("sim", "batches"), [("verilator", 2), ("icarus", 1)])
+def test_core_trains_as_the_golden_model(sim, batches):
+    assert sim in SIMULATORS
+    run_bench(Core(CONFIG), name="core_2x1", module=BENCH, sim=sim, seed=91, parameters={"seed": 91, "batches": batches})
