@@ -91,6 +91,7 @@ def synthesise(component, *, folder: Path, say=print) -> dict:
 
 
 def main(arguments=None) -> int:
+    """The command; 0, or 2 with one sentence on standard error."""
     parser = argparse.ArgumentParser(prog="python -m autapse.gateware.synthesis", description=__doc__.split("\n")[0])
     parser.add_argument("--lanes", type=int, default=8)
     parser.add_argument("--units", type=int, default=1)

@@ -261,6 +261,7 @@ def compare(setup: Setup, data: dict, *, only: str | None, device: str, say: Cal
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
+    """The command's options."""
     parser = argparse.ArgumentParser(prog="compare_mnist", description="MNIST on the golden model and on snnTorch")
     parser.add_argument("--data", type=Path, required=True, help="folder with the four gzipped idx files")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="one named experiment on the golden model alone")
@@ -277,6 +278,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def setups(options: argparse.Namespace) -> list[Setup]:
+    """What to train: a preset, or the comparison of the losses asked for."""
     if options.preset:
         chosen = [PRESETS[options.preset]]
     else:
@@ -286,6 +288,7 @@ def setups(options: argparse.Namespace) -> list[Setup]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """The command; 0, or 2 with one sentence on standard error."""
     options = parse(sys.argv[1:] if arguments is None else arguments)
     torch.set_num_threads(options.threads)
     try:

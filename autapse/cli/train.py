@@ -26,6 +26,17 @@ class _Entries(Callback):
         self.entries.append(entry)
 
 
+def engine_lines(counters: dict) -> list[str]:
+    """What the engines' cycles came to, beside their bound (a cycle per visit) and beside visiting every synapse."""
+    lines = []
+    for engine, count in counters.items():
+        if count.get("busy"):
+            cycles = count["busy"] + count["stalled"]
+            lines.append(f"  {engine:<10}{cycles:>14,} cycles, {cycles / count['busy']:.3f} x its bound; "
+                         f"visiting every synapse: {count['dense']:,} cycles, {count['dense'] / cycles:.2f} x as many")
+    return lines
+
+
 def train(
     device: Annotated[str, typer.Option("--device", help="golden, golden:cuda, sim, sim:lanes=8,units=2.")] = "golden",
     data: given.DataName = "digits",
@@ -102,6 +113,8 @@ def train(
         for what, place in (("report", out and out / "report.html"), ("checkpoint", checkpoint), ("trace", trace)):
             if place is not None:
                 typer.echo(f"{what}: {place}")
+        for line in engine_lines(counters):
+            typer.echo(line)
         if checked is not None:
             typer.echo(f"{device} and {check}, the whole run side by side:")
             for line in checked.result.lines():

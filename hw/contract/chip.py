@@ -1,6 +1,7 @@
 """Synthesis capacity of a chip, as plain data that gateware and driver both derive from."""
 
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 CONTRACT_VERSION = 1
 ARITHMETIC_VERSION = 1
@@ -78,4 +79,6 @@ class ChipConfig:
 
     @classmethod
     def from_words(cls, words: list[int]) -> "ChipConfig":
-        return cls(**{f.name: bool(w) if f.type is bool else int(w) for f, w in zip(fields(cls), words, strict=True)})
+        values: dict[str, Any] = {f.name: bool(w) if f.type is bool else int(w)
+                                  for f, w in zip(fields(cls), words, strict=True)}
+        return cls(**values)

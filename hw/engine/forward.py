@@ -20,6 +20,7 @@ SPIKE = 1 << 24  # 1.0 in units of 2^-24: what a spike adds to a readout that co
 
 
 def shape_of(config: ChipConfig, space: Space) -> dict[str, int]:
+    """Width and depth of a memory, as its ports take them."""
     width, depth = geometry(config)[space]
     return {"width": width, "depth": depth}
 

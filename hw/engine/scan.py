@@ -75,9 +75,10 @@ class Scanner(wiring.Component):
 
         i (items) ──> rows of a memory, one per cycle ──> find-next, one hit per cycle ──> list ──> o (work)
 
-    Items without events to come take no list. A step of R rows with H set lanes takes at most R + H + 4 cycles, behind the engine's back.
-    It starts item n when at most `i_layers` items before it have not retired, because what it reads
-    was written by item n - layers - 1.
+    Items without events to come take no list. A step of R rows with H set lanes takes at most
+    R + H + 4 cycles, behind the engine's back. It starts item n when at most
+    `i_layers` items before it have not retired, because what it reads was written by item
+    n - layers - 1.
 
     The two uses differ in what a row is: `spikes` rows are bitmaps and an event is the input's
     index; error rows are `lanes` binary16 words and an event is (error, address of the synapse

@@ -16,6 +16,8 @@ def _layer_layout() -> data.StructLayout:
 
 
 class Mode(enum.Enum, shape=2):
+    """The order in which layers and steps are taken."""
+
     FORWARD = 0
     BACKWARD = 1
     GRADIENT = 2

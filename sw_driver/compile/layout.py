@@ -128,7 +128,7 @@ def check_fit(layout: Layout, network: Network, training: TrainingSpec | None, c
                          "or build a larger chip")
     if network.steps >= 4096:
         raise Misfit(f"a chip runs at most 4095 steps per sample, not {network.steps}")
-    if layout.history_log > 7 or layout.batch_steps > 0xFFFF:
+    if training and (layout.history_log > 7 or layout.batch_steps > 0xFFFF):
         raise Misfit(f"a batch of {training.batch} samples of {network.steps} steps is more than the {128 * MAP_BITS} "
                      "steps that a chip can hold; use a smaller batch")
     sums = {"steps of the readout": network.steps, "steps of a batch": layout.batch_steps}

@@ -52,12 +52,13 @@ def training_registers(network: Network, training: TrainingSpec | None, *, sampl
     if training is None:
         return {}
     scale_log = int(math.log2(training.loss_scale))
+    exponent = scale_log if training.momentum_exponent is None else training.momentum_exponent
     steps = samples * network.steps
     return {
         "inverse_steps": word(1 / network.steps),
         "error_gain": word(2 * training.loss_scale / (network.classes * network.steps)),
         "rate": word(learning_rate), "momentum": word(momentum), "inverse_batch": word(1 / samples),
-        "gradient_log": training.momentum_exponent - scale_log, "step_log": 10 - training.momentum_exponent,
+        "gradient_log": exponent - scale_log, "step_log": 10 - exponent,
         "use_momentum": bool(momentum), "used_steps": steps, "used_words": -(-steps // MAP_BITS),
     }
 

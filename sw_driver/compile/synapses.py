@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def _banks(rows: int, row_step: int, groups: int, lanes: int) -> tuple[np.ndarray, np.ndarray]:
+def _banks(rows: int, row_step: int, groups: int, lanes: int) -> np.ndarray:
     """Word offset of synapse (i, j) for all i < rows and j < groups * lanes."""
     source = np.arange(rows)[:, None]
     target = np.arange(groups * lanes)[None, :]

@@ -45,10 +45,17 @@ class ChipDevice(Device):
     name = "chip"
 
     def __init__(self):
-        self.config: ChipConfig | None = None
+        self._config: ChipConfig | None = None
         self._bus: Bus | None = None
-        self._totals = {name: 0 for name in COUNTERS}
+        self._totals = dict.fromkeys(COUNTERS, 0)
         self._seen = np.zeros(len(COUNTERS), np.int64)
+
+    @property
+    def config(self) -> ChipConfig:
+        """Of the chip that is connected; a DeviceError before `load`."""
+        if self._config is None:
+            raise DeviceError(f"{self.name} has no program; call load(network, training) first")
+        return self._config
 
     def connect(self, network, training) -> tuple[Bus, ChipConfig]:
         """The bus of a chip for this program, and its configuration."""
@@ -58,18 +65,17 @@ class ChipDevice(Device):
         if training is not None:
             training.check(network)
         self._network, self._training = network, training
-        self._bus, self.config = self.connect(network, training)
-        config = self.config
+        bus, config = self.connect(network, training)
+        self._bus, self._config = bus, config
         self._layout, descriptors, parameters = compile_program(network, training, config)
         self._geometry = geometry(config)
         self._pending = None
         self._rates = {}
-        bus = self._bus
         bus.write(Space.LAYERS, 0, descriptors)
         bus.write(Space.PARAMETERS, 0, parameters)
         self._write_registers(1 if training else 0)
         bus.write(Space.COUNTERS, 0, np.zeros(1, np.uint16))
-        self._totals = {name: 0 for name in COUNTERS}
+        self._totals = dict.fromkeys(COUNTERS, 0)
         self._seen[:] = 0
         bus.sync()
 
@@ -80,7 +86,7 @@ class ChipDevice(Device):
 
     def _write_registers(self, samples: int, **rates: float):
         values = training_registers(self._network, self._training, samples=max(samples, 1), **rates)
-        self._bus.write(Space.REGISTERS, 0, register_words(self._network, self._layout, values))
+        self._ready().write(Space.REGISTERS, 0, register_words(self._network, self._layout, values))
 
     def _tables(self):
         """(layer index, base, name in LayerState, its bias) of every table of synapses that the chip keeps."""
@@ -139,7 +145,7 @@ class ChipDevice(Device):
         return self._layout.layers[0].spikes_in * (2 if self.config.lanes > 16 else 1)
 
     def _queue_readout(self):
-        return self._bus.queue_read(Space.READOUTS, 0, 4 * self._layout.layers[-1].beats * self.config.units)
+        return self._ready().queue_read(Space.READOUTS, 0, 4 * self._layout.layers[-1].beats * self.config.units)
 
     def _readout(self, handle) -> np.ndarray:
         words = np.ascontiguousarray(handle.result())
@@ -175,11 +181,11 @@ class ChipDevice(Device):
         for index, sample in enumerate(rows):
             bus.write(Space.SPIKES, self._row_base(), sample)
             clear = Run.CLEAR if index == 0 else 0
-            if error is None:
+            if targets is not None:
                 bus.write(Space.TARGETS, 0, self._class_words(targets[index]))
                 bus.run(clear | Run.FORWARD | Run.LOSS | Run.BACKWARD, index * steps)
                 handles.append(self._queue_readout())
-            else:
+            elif error is not None:
                 bus.run(clear | Run.FORWARD, index * steps)
                 readouts.append(self._readout(self._queue_readout()))
                 bus.write(Space.ERROR_INPUTS, 0, self._class_words(error(readouts[-1], index)))
@@ -206,8 +212,9 @@ class ChipDevice(Device):
         bus = self._ready()
         if self._pending != samples:
             raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
-        if momentum and not self._training.momentum:
-            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; load it with momentum to use it")
+        if momentum and not (self._training and self._training.momentum):
+            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; "
+                              "load it with momentum to use it")
         self._pending = None
         self._write_registers(samples, learning_rate=learning_rate, momentum=momentum)
         bus.run(Run.UPDATE, 0)
@@ -217,7 +224,7 @@ class ChipDevice(Device):
 
     def _count(self):
         """Adds what the 32-bit counters gained since they were last read; they wrap."""
-        halves = self._bus.read(Space.COUNTERS, 0, 2 * len(COUNTERS)).astype(np.int64)
+        halves = self._ready().read(Space.COUNTERS, 0, 2 * len(COUNTERS)).astype(np.int64)
         now = halves[0::2] | halves[1::2] << 16
         for name, gained in zip(COUNTERS, (now - self._seen) % (1 << 32), strict=True):
             self._totals[name] += int(gained)
@@ -225,13 +232,13 @@ class ChipDevice(Device):
 
     def counters(self):
         engines = {engine: {kind: self._totals[f"{engine}.{kind}"] for kind in ("busy", "skipped", "stalled")}
-                   for engine in ENGINES if engine == "forward" or (self.config and self.config.training)}
+                   for engine in ENGINES if engine == "forward" or (self._config and self._config.training)}
         for table in engines.values():
             table["dense"] = table["busy"] + table["skipped"]
         return engines | {"chip": {"cycles": self._totals["cycles"]}}
 
     def info(self):
-        return {"name": self.name, **({"chip": vars(self.config)} if self.config else {})}
+        return {"name": self.name, **({"chip": vars(self._config)} if self._config else {})}
 
     def close(self):
         if self._bus is not None:

@@ -43,7 +43,8 @@ def decode(body: bytes) -> Frame | None:
     content = body[:-CRC_BYTES]
     if zlib.crc32(content).to_bytes(CRC_BYTES, "little") != body[-CRC_BYTES:]:
         return None
-    return Frame(*content[:HEADER_BYTES], content[HEADER_BYTES:])
+    kind, seq, ack, window = content[:HEADER_BYTES]
+    return Frame(kind, seq, ack, window, content[HEADER_BYTES:])
 
 
 class Deframer:

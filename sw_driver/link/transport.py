@@ -25,6 +25,7 @@ class Transport(Protocol):
 
         Raises LinkError if the other end is gone.
         """
+        ...
 
     def write(self, content: bytes) -> None:
         """Sends all of `content`. Raises LinkError if the other end is gone."""
@@ -76,6 +77,7 @@ class ProcessTransport:
             self._errors.close()
             raise LinkError(f"{self.command[0]} could not be started: {error.strerror}; build it again.") from error
         self._finalizer = weakref.finalize(self, _end, self._process, self._errors)
+        assert self._process.stdin is not None and self._process.stdout is not None, "both were asked for as pipes"
         self._input = self._process.stdin.fileno()
         self._output = self._process.stdout.fileno()
         os.set_blocking(self._input, False)

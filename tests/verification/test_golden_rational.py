@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from side_by_side import half, pair, step_both
 
 SEED = 20240607

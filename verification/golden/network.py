@@ -10,6 +10,7 @@ from .numeric import EXACT_TERMS, LARGEST
 
 
 def is_power_of_two(value: float) -> bool:
+    """Whether `value` is exactly a finite positive power of two."""
     return value > 0 and math.isfinite(value) and math.frexp(value)[0] == 0.5
 
 

@@ -4,11 +4,12 @@ import random
 
 import cocotb
 import numpy as np
+from cocotb.task import bridge, resume
+from cocotb.triggers import Timer
+
 from autapse.hw.contract.geometry import geometry
 from autapse.hw.contract.program import Space
 from bench import bench_parameters
-from cocotb.task import bridge, resume
-from cocotb.triggers import Timer
 from core_training import CONFIG, train_small
 
 PARAMETERS = bench_parameters()

@@ -4,6 +4,7 @@ import random
 
 import cocotb
 import numpy as np
+
 from autapse.sw_driver.compile import pack_layer
 from bench import bench_parameters
 from engine_cycles import Ports, edge, faulty, reset, run

@@ -4,6 +4,7 @@ import random
 from collections import deque
 
 import cocotb
+
 from autapse.hw.contract.program import LAYER_ROW
 from autapse.hw.engine.schedule import Mode
 from autapse.hw.engine.walk import token_layout

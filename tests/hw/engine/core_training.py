@@ -1,6 +1,7 @@
 """A training run small enough for an event-driven simulator, for the benches of the core and of the whole chip."""
 
 import numpy as np
+
 from autapse.hw.contract.chip import ChipConfig
 from autapse.sw_driver.compile import fit_config
 from autapse.sw_driver.devices.chip import ChipDevice, read_identity

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+
 from autapse.sw_driver.device import BatchResult, Device
 from autapse.sw_driver.network import LayerState
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from amaranth.lib import data
 from amaranth.lib.wiring import In
 from cocotb.triggers import Timer
+
 from engine_bank import flat_ports
 
 __all__ = ["Memory", "Ports", "Sink", "Source", "edge", "faulty", "reset", "run", "values"]

@@ -3,6 +3,7 @@
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
+
 from autapse.hw.contract.chip import ChipConfig
 from autapse.hw.contract.program import LAYER_ROW
 from autapse.hw.engine.beats import Collector, Feeder

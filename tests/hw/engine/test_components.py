@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import pytest
+
 from bench import SIMULATORS, run_bench
 from engine_parts import bank
 
 HERE = Path(__file__).parent
 
 # Bench, the bank of components it needs, and its seed.
-BENCHES = {"memories": ("memories", 71), "order": ("order", 73)}
+BENCHES = {"memories": ("memories", 71), "order": ("order", 73), "sums": ("sums", 79),
+           "registers": ("memories", 83)}
 
 
 def simulate(name: str, *, sim: str, faults: bool, cycles: int):

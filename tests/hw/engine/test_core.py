@@ -6,9 +6,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from autapse.hw.engine.core import Core  # noqa: E402
-from bench import SIMULATORS, run_bench  # noqa: E402
-from core_training import CONFIG  # noqa: E402
+from autapse.hw.engine.core import Core
+from bench import SIMULATORS, run_bench
+from core_training import CONFIG
 
 BENCH = Path(__file__).with_name("bench_core.py")
 

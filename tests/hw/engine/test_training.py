@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("amaranth")
 
-from autapse.sw_driver.device import open as open_device  # noqa: E402
-from autapse.sw_driver.loss import Loss  # noqa: E402
-from autapse.sw_driver.network import LI, LIF, Linear, Network, TrainingSpec  # noqa: E402
-from device_comparison import Difference, same_states, train_both  # noqa: E402
+from autapse.sw_driver.device import open as open_device
+from autapse.sw_driver.loss import Loss
+from autapse.sw_driver.network import LI, LIF, Linear, Network, TrainingSpec
+from device_comparison import Difference, same_states, train_both
 
 SEED = 83
 # One capacity for every case, so that each chip is compiled once.
