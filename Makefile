@@ -32,7 +32,7 @@ demo: setup  ## train the simulated chip on 8x8 digits, the golden model beside 
 
 test: setup  ## run the tests
 	@command -v iverilog >/dev/null || echo "note: no iverilog; the tests that need Icarus Verilog are skipped"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 setup: tools $(STAMP)  ## make .venv, with everything that demo and test need
 
