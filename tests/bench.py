@@ -163,11 +163,14 @@ def _built(component, *, name: str, sim: str) -> Path:
 def _woken(source: Path) -> Path:
     """The Verilog with every combinational block run once at the start.
 
-    Yosys gives blocks whose inputs may never change a register to wait for, which Icarus sets before they wait: a state
-    machine that stays in its first state would have unknown outputs. So the register changes once more.
+    Icarus sets registers to their first values before the blocks that wait for a change of them do wait: outputs of a
+    state machine that stays in its first state, or of a register that keeps its first value, would be unknown. Yosys
+    gives most blocks one more register to wait for, which changes here; what assigns one part of a signal is repeated.
     """
-    text = re.sub(r"^  reg (\\\S*verilog_backend\S*)  ?= 0;$", r"\g<0>\n  initial begin #0 \1 = 1; end",
-                  source.read_text(), flags=re.MULTILINE)
+    text = source.read_text()
+    text = re.sub(r"^  reg (\\\S*verilog_backend\S*)  ?= 0;$", r"\g<0>\n  initial begin #0 \1 = 1; end", text,
+                  flags=re.MULTILINE)
+    text = re.sub(r"^  always @\*\n    (\S.* = .*;)$", r"\g<0>\n  initial #0 \1", text, flags=re.MULTILINE)
     woken = source.with_suffix(".icarus.v")
     woken.write_text(text)
     return woken
