@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 from ...hw.contract.chip import ChipConfig
-from ..compile import fit_config
+from ..compile import compile_program, fit_config
 from ..errors import DeviceError
 from ..link.bus import Bus
 from ..link.host import HostLink
@@ -33,6 +33,7 @@ class SimDevice(ChipDevice):
             config = self._choose(network, training)
         except (TypeError, ValueError) as error:
             raise DeviceError(f"the simulated chip cannot be built: {error}") from None
+        compile_program(network, training, config)  # refuses what does not fit before anything is built
         if self._bus is None or config != self._running:
             self.close()
             self._bus = self._start(config)

@@ -4,24 +4,15 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
-from autapse.hw.contract.chip import ChipConfig
 from autapse.hw.contract.program import LAYER_ROW
 from autapse.hw.engine.beats import Collector, Feeder
-from autapse.hw.engine.gradient import GradientEngine, MeetingScanner
-from autapse.hw.engine.history import History
 from autapse.hw.engine.lanes import Lanes
 from autapse.hw.engine.memory import BusMemory, SynapseMemory
-from autapse.hw.engine.readout import LossEngine
 from autapse.hw.engine.registers import Counters, Registers
-from autapse.hw.engine.scan import EventList, Scanner
+from autapse.hw.engine.scan import EventList
 from autapse.hw.engine.schedule import Schedule
-from autapse.hw.engine.update import UpdateEngine
-from autapse.hw.engine.walk import Walker
 from engine_bank import Bank
 
-CONFIG = ChipConfig(lanes=4, units=2, layers=4, events=40, synapses=128, spike_rows=64, mask_rows=64, error_rows=96,
-                    history_words=75, active_words=40, readouts=4, error_inputs=8)
-NARROW = CONFIG.replace(lanes=1, units=1)
 FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
 
 
@@ -69,14 +60,7 @@ def memories() -> dict:
 def order() -> dict:
     return {
         "schedule": Schedule(layers=5, row_bits=16 * LAYER_ROW),
-        "spikes_1": Scanner(lanes=1, events=40, depth=64, errors=False),
-        "spikes_4": Scanner(lanes=4, events=40, depth=64, errors=False),
-        "errors_2": Scanner(lanes=2, events=40, depth=64, errors=True),
-        "rows": Walker(lanes=4, events=40, backward=False),
-        "columns": Walker(lanes=2, events=40, backward=True, spike_rows=64, mask_rows=64),
         "ends_1": Ends(lanes=2, units=2), "ends_4": Ends(lanes=4, units=1),
-        "history_4": History(CONFIG), "history_1": History(NARROW),
-        "meeting": MeetingScanner(CONFIG), "gradient": GradientEngine(CONFIG),
     }
 
 
@@ -85,8 +69,6 @@ def sums() -> dict:
         "plain_4": Lanes(lanes=4, units=1, products=False, width=52),
         "plain_2": Lanes(lanes=2, units=2, products=False, width=45),
         "products_4": Lanes(lanes=4, units=2, products=True, width=92),
-        "update": UpdateEngine(CONFIG, width=52, fraction=24),
-        "loss": LossEngine(CONFIG),
     }
 
 

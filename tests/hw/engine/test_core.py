@@ -16,4 +16,5 @@ BENCH = Path(__file__).with_name("bench_core.py")
 @pytest.mark.parametrize(("sim", "batches"), [("verilator", 2), ("icarus", 1)])
 def test_core_trains_as_the_golden_model(sim, batches):
     assert sim in SIMULATORS
-    run_bench(Core(CONFIG), name="core_2x1", module=BENCH, sim=sim, seed=91, parameters={"seed": 91, "batches": batches})
+    run_bench(Core(CONFIG), name="core_2x1", module=BENCH, sim=sim, seed=91,
+              parameters={"seed": 91, "batches": batches})
