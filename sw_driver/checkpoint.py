@@ -10,6 +10,7 @@ from safetensors import numpy as safetensors_numpy
 
 from .errors import AutapseError, CheckpointError
 from .files import write_whole
+from .half import half_scalar, whole
 from .network import LayerState, Network, TrainingSpec, checked_state
 
 FORMAT = 1
@@ -44,6 +45,14 @@ def save_checkpoint(path, checkpoint: Checkpoint) -> None:
     write_whole(Path(path), lambda file: file.write(blob))
 
 
+def _history(entries) -> list[dict]:
+    """The history of a checkpoint, if every entry has what the trainer writes."""
+    known = {"epoch", "loss", "accuracy", "test_accuracy", "skipped", "saturated"}
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and known <= set(entry) for entry in entries):
+        raise ValueError("its history is no list of epochs")
+    return entries
+
+
 def load_checkpoint(path) -> Checkpoint:
     """Reads a checkpoint back.
 
@@ -73,8 +82,10 @@ def load_checkpoint(path) -> Checkpoint:
             layers[int(index)][key] = array
         state = [LayerState.from_arrays(arrays) for arrays in layers]
         return Checkpoint(network=network, training=TrainingSpec(**about["training"]),
-                          state=checked_state(network.layers, state), seed=about["seed"], epoch=about["epoch"],
-                          target=about["target"], other=about["other"], history=about["history"])
+                          state=checked_state(network.layers, state),
+                          seed=whole(about["seed"], "seed", least=0), epoch=whole(about["epoch"], "epoch", least=0),
+                          target=half_scalar(about["target"], "target"), other=half_scalar(about["other"], "other"),
+                          history=_history(about["history"]))
     except CheckpointError:
         raise
     except (AutapseError, SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:

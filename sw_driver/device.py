@@ -16,7 +16,6 @@ ONE = 1 << 24  # a spike in units of readouts
 KINDS = {
     "golden": (".devices.golden", "open_golden", "golden", "the PyTorch golden model, golden:cuda on a GPU"),
     "sim": (".devices.sim", "open_sim", "sim", "the chip in simulation, sim:lanes=8,units=2 chooses its capacity"),
-    "serial": (".devices.chip", "open_serial", "", "a board, serial:/dev/ttyUSB0"),
 }
 
 
@@ -138,7 +137,7 @@ def _option(text: str) -> int | float | bool | str:
 
 
 def open(name: str, **options) -> Device:
-    """Opens a device by name: "golden", "golden:cuda", "sim", "sim:lanes=8,units=2", "serial:/dev/ttyUSB0".
+    """Opens a device by name: "golden", "golden:cuda", "sim", "sim:lanes=8,units=2".
 
     What follows the colon is an argument, options `key=value`, or both, separated by commas; `options` adds more.
 

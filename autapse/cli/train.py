@@ -70,8 +70,6 @@ def train(
     if trace is not None and resume is not None:
         raise SpecError("--trace is for a run from the start; it cannot go with --resume")
     source = load_data(data, encoder=encoder, pool=pool).first(limit)
-    for directory in filter(None, (out, trace, json and json.parent)):
-        directory.mkdir(parents=True, exist_ok=True)
     if out is not None:
         from ..sw_driver.report import require_report
         require_report()
@@ -86,6 +84,9 @@ def train(
             network = given.network_of(net, steps=steps, decay=decay, data=source)
             trainer = Trainer(network, target, learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
                               loss_scale=loss_scale, seed=seed, other=other)
+        # Not before: a refused run leaves nothing behind.
+        for directory in filter(None, (out, trace, json and json.parent)):
+            directory.mkdir(parents=True, exist_ok=True)
         entries = _Entries()
         callbacks: list[Callback] = [entries]
         if trace is not None:

@@ -56,9 +56,10 @@ class ChipConfig:
             value = getattr(self, field.name)
             if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise ValueError(f"{field.name} must be a whole number of at least 0, not {value!r}")
-        for name, least in (("sum_bits", 43), ("product_bits", 83)):
-            if not least <= getattr(self, name) <= 128:
-                raise ValueError(f"{name} must be from {least} to 128, not {getattr(self, name)!r}")
+        # A readout has 64 bits of its memory; the accumulators themselves end at 128.
+        for name, least, most in (("sum_bits", 43, 64), ("product_bits", 83, 128)):
+            if not least <= getattr(self, name) <= most:
+                raise ValueError(f"{name} must be from {least} to {most}, not {getattr(self, name)!r}")
 
     @property
     def beats(self) -> int:

@@ -241,7 +241,7 @@ class Core(wiring.Component):
             gradient.i.payload.eq(schedule.o.payload), gradient.i.valid.eq(schedule.o.valid & update_phase),
             gradient.i_used_words.eq(program.used_words), gradient.i_used_steps.eq(program.used_steps),
             gradient.i_history_log.eq(program.history_log), gradient.i_batch_steps.eq(program.batch_steps),
-            gradient.i_use_momentum.eq(program.use_momentum), gradient.i_update_idle.eq(update.o_idle),
+            gradient.i_update_idle.eq(update.o_idle),
             gradient.i_done.eq(gradient_lanes.o_done & update_phase),
             update.i_item.eq(gradient.o_item), update.i_sums.eq(gradient_lanes.o_sums),
             update.i_sum_valid.eq(gradient_lanes.o_valid & update_phase),

@@ -142,7 +142,7 @@ class ForwardEngine(wiring.Component):
             at, address = Signal(24, name=f"{name}_at"), Signal(24, name=f"{name}_address")
             m.d.comb += [
                 address.eq(Mux(index < collector.beats, base + done.step, at)),
-                port.address.eq(address), port.data.eq(word), port.enable.eq(beat & collector.o_group_end),
+                port.address.eq(address), port.data.eq(word), port.enable.eq(Mux(beat & collector.o_group_end, -1, 0)),
             ]
             with m.If(beat):
                 m.d.sync += gathered.eq(word)

@@ -88,20 +88,18 @@ class GradientEngine(wiring.Component):
         history AND active ─> hits, one per cycle ─> rows of errors ─> lanes ─> optimiser
 
     A hit is held back until the next one or the end of its group is known, so that the last one of
-    a group is marked without a bubble. Groups without a hit cost a cycle; they reach the optimiser
-    only where momentum must decay.
+    a group is marked without a bubble. Groups without a hit cost a cycle and reach the optimiser all
+    the same: momentum decays, and a remainder of half a unit in the last place may still move its weight.
 
     Cycles: one per hit, as long as a group has at least max(words of history, the optimiser's
     cycles per group) hits on average; plus about 60 per layer.
     """
 
-    lag = 1
-
     def __init__(self, config: ChipConfig):
         self.config = config
         super().__init__({
             "i": In(stream.Signature(Item)), "i_used_words": In(12), "i_used_steps": In(20), "i_history_log": In(3),
-            "i_batch_steps": In(20), "i_use_momentum": In(1),
+            "i_batch_steps": In(20),
             "history": Out(ReadPort(**shape_of(config, Space.HISTORY))),
             "active": Out(ReadPort(**shape_of(config, Space.ACTIVE))),
             "errors": Out(ReadPort(**shape_of(config, Space.ERRORS))),
@@ -141,12 +139,12 @@ class GradientEngine(wiring.Component):
             # The last word of a group had no hit: the one held back is the group's last.
             close.eq(word_valid & (word.bits == 0) & held & ~held_last),
             # A group without any hit.
-            empty.eq(word_valid & (word.bits == 0) & ~held & (self.o_token.ready | ~self.i_use_momentum)),
+            empty.eq(word_valid & (word.bits == 0) & ~held & self.o_token.ready),
             finished.eq(((take & (rest == 0)) | close | empty) & word.last),
             self.o_visit.eq((held & ~held_last & take) | send_last),
             queue.give.eq(send_last), queue.back.eq(self.i_done),
             self.o_token.valid.eq((held & held_last & (queue.out != Lanes.credits))
-                                  | (word_valid & (word.bits == 0) & ~held & self.i_use_momentum)),
+                                  | (word_valid & (word.bits == 0) & ~held)),
             self.o_token.p.sum.eq(held), self.o_token.p.offset.eq(Mux(held, held_offset, offset)),
             self.errors.address.eq(held_row),
             meet.o.ready.eq(~word_valid | (take & (rest == 0)) | close | empty),

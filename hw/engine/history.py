@@ -36,7 +36,7 @@ class History(wiring.Component):
         m = Module()
         lanes, bits = self.config.lanes, ceil_log2(self.config.lanes)
         word_bits = (MAP_BITS - 1).bit_length()
-        deepest = max(self.config.history_words, self.config.active_words)
+        deepest = max(self.config.history_words, self.config.active_words, 1)
         item, pending, lane = Signal(Item), Signal(lanes), Signal(max(bits, 1))
         address, group, left = Signal(24), Signal(16), Signal(16)
         batch_step, clear_at = Signal(20), Signal(range(deepest + 1))

@@ -82,7 +82,7 @@ class Scanner(wiring.Component):
 
     The two uses differ in what a row is: `spikes` rows are bitmaps and an event is the input's
     index; error rows are `lanes` binary16 words and an event is (error, address of the synapse
-    column), for which `i_row_step` is added per row.
+    column), for which the next layer's `row_step` is added per row.
     """
 
     def __init__(self, *, lanes: int, events: int, depth: int, errors: bool):

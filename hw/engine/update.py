@@ -20,7 +20,7 @@ class UpdateEngine(wiring.Component):
         i (group) ─> read W, R, M ─> wait for the sum ─> lanes/units beats ─> optimiser ─> write W, R, M
 
     A group takes 3 + SynapseMemory.latency + lanes / units cycles, while the lanes sum the next one.
-    Without momentum no momentum row is read or written, so none need exist.
+    Without momentum no momentum row is written and what is read of one is not used, so none need exist.
     """
 
     def __init__(self, config: ChipConfig, *, width: int, fraction: int):

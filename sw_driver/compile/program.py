@@ -6,14 +6,15 @@ import numpy as np
 
 from ...hw.contract.chip import MAP_BITS, ChipConfig
 from ...hw.contract.program import LAYER_FIELDS, LAYER_ROW, REGISTERS, pack
-from ..errors import SpecError
+from ..errors import Misfit, SpecError
+from ..half import half
 from ..network import LayerSpec, Network, TrainingSpec
 from .layout import LayerPlace, Layout, check_fit, lay_out
 
 
 def word(value: float) -> int:
     """Bits of the nearest binary16."""
-    return int(np.float16(value).view(np.uint16))
+    return int(half(value, "a number of the program").view(np.uint16))
 
 
 def _parameters(layer: LayerSpec, place: LayerPlace, units: int) -> np.ndarray:
@@ -59,7 +60,7 @@ def training_registers(network: Network, training: TrainingSpec | None, *, sampl
         "error_gain": word(2 * training.loss_scale / (network.classes * network.steps)),
         "rate": word(learning_rate), "momentum": word(momentum), "inverse_batch": word(1 / samples),
         "gradient_log": exponent - scale_log, "step_log": 10 - exponent,
-        "use_momentum": bool(momentum), "used_steps": steps, "used_words": -(-steps // MAP_BITS),
+        "use_momentum": bool(training.momentum), "used_steps": steps, "used_words": -(-steps // MAP_BITS),
     }
 
 
@@ -85,7 +86,10 @@ def compile_program(network: Network, training: TrainingSpec | None, config: Chi
     check_fit(layout, network, training, config)
     descriptors = np.zeros((len(layout.layers), LAYER_ROW), np.uint16)
     for index, row in enumerate(layer_rows(network, layout)):
-        words = pack(LAYER_FIELDS, row)
+        try:
+            words = pack(LAYER_FIELDS, row)
+        except ValueError as error:
+            raise Misfit(f"layer {index} of {network} is beyond any chip: {error}") from None
         descriptors[index, :len(words)] = words
     parameters = np.concatenate([_parameters(layer, place, config.units)
                                  for layer, place in zip(network.layers, layout.layers, strict=True)])

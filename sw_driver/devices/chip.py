@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION, ChipConfig
-from ...hw.contract.geometry import geometry
 from ...hw.contract.program import COUNTERS, ENGINES, MAGIC, REGISTERS, Run, Space, offsets
 from ..compile import compile_program, pack_layer, training_registers, unpack_layer
 from ..compile.program import register_words
 from ..device import BatchResult, Device, checked_spikes
 from ..errors import DeviceError
+from ..half import half
 from ..link.bus import Bus
 from ..network import LayerState, checked_state
 from .traces import read_errors, read_sample
@@ -64,13 +64,10 @@ class ChipDevice(Device):
     def load(self, network, training):
         if training is not None:
             training.check(network)
-        self._network, self._training = network, training
         bus, config = self.connect(network, training)
-        self._bus, self._config = bus, config
-        self._layout, descriptors, parameters = compile_program(network, training, config)
-        self._geometry = geometry(config)
-        self._pending = None
-        self._rates = {}
+        layout, descriptors, parameters = compile_program(network, training, config)
+        self._network, self._training, self._layout = network, training, layout
+        self._bus, self._config, self._pending = bus, config, None
         bus.write(Space.LAYERS, 0, descriptors)
         bus.write(Space.PARAMETERS, 0, parameters)
         self._write_registers(1 if training else 0)
@@ -99,6 +96,7 @@ class ChipDevice(Device):
 
     def write_state(self, state):
         bus, lanes = self._ready(), self.config.lanes
+        self._pending = None
         state = checked_state(self._network.layers, state)
         for index, base, name, bias in self._tables():
             place = self._layout.layers[index]
@@ -175,6 +173,7 @@ class ChipDevice(Device):
         if len(spikes) > self._training.batch:
             raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
                               f"{self.name} was loaded for")
+        self._pending = None
         rows, steps = self._rows(spikes), self._network.steps
         self._write_registers(len(spikes))
         handles, readouts, traces = [], [], []
@@ -205,7 +204,7 @@ class ChipDevice(Device):
     def _class_words(self, values: np.ndarray) -> np.ndarray:
         """binary16 words of one value per class, padded to whole beats."""
         words = np.zeros(self._layout.layers[-1].beats * self.config.units, np.uint16)
-        words[:self._network.classes] = np.ascontiguousarray(values, np.float16).view(np.uint16)
+        words[:self._network.classes] = half(values, "targets and errors").view(np.uint16)
         return words
 
     def update(self, *, samples, learning_rate, momentum):

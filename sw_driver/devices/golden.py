@@ -6,6 +6,7 @@ import torch
 from ...verification.golden.model import Golden, Layer, Rules
 from ..device import BatchResult, Device, checked_spikes
 from ..errors import DeviceError
+from ..half import half, half_scalar
 from ..network import LayerState, checked_state
 
 _STATE = {"weight": "weight", "remainder": "weight_remainder", "momentum": "weight_momentum",
@@ -43,6 +44,7 @@ class GoldenDevice(Device):
         return self._golden
 
     def write_state(self, state):
+        self._pending = None
         words = {}
         for index, layer in enumerate(checked_state(self._loaded().layers, state)):
             words |= {f"{index}.{_STATE[name]}": array for name, array in layer.arrays().items()}
@@ -76,14 +78,18 @@ class GoldenDevice(Device):
             raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
         if (targets is None) == (error is None):
             raise DeviceError("accumulate takes either targets or an error function")
+        self._pending = None
         spikes = checked_spikes(spikes, self._network)
+        if len(spikes) > self._training.batch:
+            raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
+                              f"{self.name} was loaded for")
         golden.clear_overflow()
         golden.clear_gradient()
         readouts = golden.forward(torch.from_numpy(spikes), keep=True).y
         if error is not None:
-            errors = np.stack([error(readout, index) for index, readout in enumerate(readouts)])
+            errors = np.stack([half(error(readout, index), "targets and errors") for index, readout in enumerate(readouts)])
         else:
-            errors = golden.loss_error(readouts, np.asarray(targets))
+            errors = golden.loss_error(readouts, half(targets, "targets and errors"))
         golden.backward(errors)
         self._pending = len(spikes)
         traces = None
@@ -97,9 +103,12 @@ class GoldenDevice(Device):
         golden = self._model()
         if self._pending != samples:
             raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
+        if momentum and not (self._training and self._training.momentum):
+            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; "
+                              "load it with momentum to use it")
         self._pending = None
         golden.clear_overflow()
-        golden.update(samples, learning_rate, momentum)
+        golden.update(samples, half_scalar(learning_rate, "learning rate"), half_scalar(momentum, "momentum"))
         return golden.overflow
 
     def info(self):

@@ -52,8 +52,12 @@ class SimDevice(ChipDevice):
         return fit_config(network, training, **chosen, **capacity)
 
     def _start(self, config: ChipConfig) -> Bus:
-        from ...gateware.chip import Chip
-        from ...gateware.simulator.build import SimulatorError, build_simulator
+        try:
+            from ...gateware.chip import Chip
+            from ...gateware.simulator.build import SimulatorError, build_simulator
+        except ModuleNotFoundError as missing:
+            raise DeviceError(f"the simulated chip needs {missing.name}, which is not installed; "
+                              "try pip install 'autapse[sim]'") from None
         try:
             program = build_simulator(Chip(config), progress=self._progress)
         except SimulatorError as error:

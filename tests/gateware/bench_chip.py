@@ -5,15 +5,16 @@ import sys
 from pathlib import Path
 
 import cocotb
-from autapse.sw_driver.link.bus import Bus
-from autapse.sw_driver.link.host import HostLink
-from bench import bench_parameters
 from cocotb.task import bridge, resume
 from cocotb.triggers import Timer
 
+from autapse.sw_driver.link.bus import Bus
+from autapse.sw_driver.link.host import HostLink
+from bench import bench_parameters
+
 sys.path.append(str(Path(__file__).parents[1] / "hw" / "engine"))
 
-from core_training import train_small  # noqa: E402
+from core_training import train_small
 
 PARAMETERS = bench_parameters()
 CYCLE_SECONDS = 1e-6  # what the link's timers take a cycle for

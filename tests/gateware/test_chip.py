@@ -8,8 +8,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("amaranth")
 
-from autapse.gateware.chip import Chip  # noqa: E402
-from bench import SIMULATORS, run_bench  # noqa: E402
+from autapse.gateware.chip import Chip
+from bench import SIMULATORS, run_bench
 
 ENGINE = Path(__file__).parents[1] / "hw" / "engine"
 sys.path.append(str(ENGINE))

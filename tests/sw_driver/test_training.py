@@ -156,7 +156,7 @@ def test_devices_are_used_in_order():
 
 
 @pytest.mark.parametrize(("name", "part"), [
-    ("sumulator", "there is no device 'sumulator'; known are golden, sim, serial"),
+    ("sumulator", "there is no device 'sumulator'; known are golden, sim"),
     ("golden:abacus", "PyTorch has no device 'abacus' here"),
     ("golden:cpu,cpu", "has two arguments, 'cpu' and 'cpu'"),
     ("golden:lanes=3", "device 'golden' has no option 'lanes'"),

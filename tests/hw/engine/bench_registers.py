@@ -3,6 +3,7 @@
 import random
 
 import cocotb
+
 from autapse.hw.contract.program import COUNTERS, ENGINES, REGISTERS, offsets, words_of
 from bench import bench_parameters
 from engine_cycles import Ports, faulty, reset, run, values

@@ -5,6 +5,7 @@ from collections import deque
 
 import cocotb
 import numpy as np
+
 from bench import bench_parameters
 from engine_cycles import Ports, faulty, reset, run
 from engine_parts import bank

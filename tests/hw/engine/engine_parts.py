@@ -1,16 +1,22 @@
-"""The components of hw/engine that the benches test, at small and unequal sizes, in three banks."""
+"""The components of hw/engine that the benches test, at small and unequal sizes, in banks."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from autapse.hw.contract.chip import ChipConfig
 from autapse.hw.contract.program import LAYER_ROW
 from autapse.hw.engine.beats import Collector, Feeder
+from autapse.hw.engine.gradient import GradientEngine
+from autapse.hw.engine.history import History
 from autapse.hw.engine.lanes import Lanes
 from autapse.hw.engine.memory import BusMemory, SynapseMemory
+from autapse.hw.engine.readout import LossEngine
 from autapse.hw.engine.registers import Counters, Registers
-from autapse.hw.engine.scan import EventList
+from autapse.hw.engine.scan import EventList, Scanner
 from autapse.hw.engine.schedule import Schedule
+from autapse.hw.engine.update import UpdateEngine
+from autapse.hw.engine.walk import Walker
 from engine_bank import Bank
 
 FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
@@ -72,7 +78,28 @@ def sums() -> dict:
     }
 
 
-PARTS = {"memories": memories, "order": order, "sums": sums}
+def update() -> dict:
+    pair, single = ChipConfig(lanes=4, units=2, readouts=9, sum_bits=47), ChipConfig(lanes=1, units=1, readouts=17)
+    meeting = ChipConfig(lanes=2, units=1, error_rows=900, history_words=120, active_words=50)
+    return {
+        "update_1": UpdateEngine(single, width=52, fraction=24), "update_2": UpdateEngine(pair, width=47, fraction=24),
+        "loss_1": LossEngine(single), "loss_2": LossEngine(pair), "gradient": GradientEngine(meeting),
+    }
+
+
+def events() -> dict:
+    turned = ChipConfig(lanes=4, units=2, spike_rows=40, history_words=50, active_words=9)
+    return {
+        "scan_1": Scanner(lanes=1, events=6, depth=40, errors=False),
+        "scan_4": Scanner(lanes=4, events=14, depth=40, errors=False),
+        "scan_errors": Scanner(lanes=2, events=9, depth=40, errors=True),
+        "walk_forward": Walker(lanes=4, events=7, backward=False),
+        "walk_backward": Walker(lanes=2, events=11, backward=True, spike_rows=40, mask_rows=24),
+        "history": History(turned),
+    }
+
+
+PARTS = {"memories": memories, "order": order, "sums": sums, "update": update, "events": events}
 
 
 def bank(name: str) -> Bank:

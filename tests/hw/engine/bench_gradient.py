@@ -1,0 +1,181 @@
+"""Bench of GradientEngine: all hits of all (input, group of outputs) once and in order, with the marks of each sum."""
+
+import random
+
+import cocotb
+
+from autapse.hw.contract.chip import MAP_BITS
+from autapse.hw.engine.lanes import Lanes
+from bench import bench_parameters
+from engine_cycles import Memory, Ports, Sink, Source, faulty, reset, run
+from engine_items import item, random_layer
+from engine_parts import bank
+
+PARAMETERS = bench_parameters()
+BANK = bank("update")
+ENGINE = BANK.components["gradient"]
+# (inputs, bias, groups) of the layers that a run takes one after the other.
+LAYERS = ((3, 1, 2), (1, 0, 3), (2, 0, 1), (4, 1, 1))
+SLACK = 60                     # cycles of a layer besides its hits
+
+
+class Batch:
+    """Spike histories and active steps at random, and what the engine must make of them."""
+
+    def __init__(self, rng: random.Random, *, words: int, density: float, silent: float):
+        self._rng, self._density, self._silent = rng, density, silent
+        self.words, self.log = words, (words - 1).bit_length()
+        self.used_steps = MAP_BITS * words - rng.randrange(9)
+        self.batch_steps = self.used_steps + rng.randrange(9)
+        self.history, self.active, self.items = {}, {}, []
+        self.visits, self.tokens = [], []   # (row, first, last), and (sum, offset)
+        self.ends = []                      # visits, tokens and groups up to the end of each layer
+        bases = {"history": rng.randrange(60), "active": rng.randrange(20)}
+        groups_done = 0
+        for number, (inputs, bias, groups) in enumerate(LAYERS):
+            layer = random_layer(rng, inputs=inputs, bias=bias, groups=groups, row_step=rng.randrange(8, 99),
+                                 errors=rng.randrange(99), **bases)
+            self.items.append(item(layer, final=int(number == len(LAYERS) - 1)))
+            spikes = [self._steps(self.history, bases["history"] + (at << self.log)) for at in range(inputs)]
+            active = [self._steps(self.active, bases["active"] + (at << self.log)) for at in range(groups)]
+            self._meet(layer, [*spikes, set(range(self.used_steps))] if bias else spikes, active)
+            bases["history"] += inputs << self.log
+            bases["active"] += groups << self.log
+            groups_done += (inputs + bias) * groups
+            self.ends.append((len(self.visits), len(self.tokens), groups_done))
+
+    def _steps(self, memory: dict[int, int], base: int) -> set[int]:
+        """Steps of one row of a map, as stored there; none at all in a part of the rows."""
+        silent = self._rng.random() < self._silent
+        steps = {step for step in range(self.used_steps) if not silent and self._rng.random() < self._density}
+        for at in range(self.words):
+            memory[base + at] = sum(1 << step % MAP_BITS for step in steps if step // MAP_BITS == at)
+        return steps
+
+    def _meet(self, layer: dict[str, int], spikes: list[set[int]], active: list[set[int]]):
+        for source, fired in enumerate(spikes):
+            for group, alive in enumerate(active):
+                hits = sorted(fired & alive)
+                base = layer["errors"] + group * self.batch_steps
+                self.visits += [(base + step, step == hits[0], step == hits[-1]) for step in hits]
+                self.tokens.append((bool(hits), group * layer["row_step"] + source))
+
+
+class Lookout:
+    """Stands for lanes and optimiser, with stalls; checks every row, mark, token, count and layer's end."""
+
+    def __init__(self, ports: Ports, batch: Batch, items: Source, *, rng: random.Random, stall: float):
+        self._ports, self._batch, self._items, self._rng, self._stall = ports, batch, items, rng, stall
+        self._out, self._busy_until, self._idle, self._was_idle = 0, -1, True, True
+        self._ended = False
+        self._marks, self._final = None, False
+        self.visits = self.tokens = self.groups = 0
+        self.layers, self.cycles, self.full = 0, [], 0
+
+    def token(self, cycle: int, payload):
+        """One token taken: of a group with hits in the cycle of its last row, which is the lanes' credit too."""
+        found = int(payload["sum"]), int(payload.offset)
+        assert self.tokens < len(self._batch.tokens), f"more tokens than groups, in cycle {cycle}"
+        wanted = self._batch.tokens[self.tokens]
+        assert found == wanted, f"token {self.tokens} is {found}, not {wanted}"
+        self.tokens += 1
+        self._busy_until = cycle + self._rng.randint(1, 9)
+        self._ended = bool(wanted[0])
+
+    def drive(self, cycle: int):
+        done = self._out > 0 and self._rng.random() >= self._stall
+        self._out -= done
+        self._ended = False
+        self._idle = cycle > self._busy_until and not self._out
+        self._ports.put("i_done", done)
+        self._ports.put("i_update_idle", self._idle)
+
+    def observe(self, cycle: int):
+        get, batch = self._ports.get, self._batch
+        self._layer(cycle)
+        visit = get("o_visit")
+        last = False
+        if visit:
+            assert self.visits < len(batch.visits), f"more rows than hits, in cycle {cycle}"
+            row, _, last = batch.visits[self.visits]
+            assert get("errors__address") == row, f"row {get('errors__address')}, not {row}, in cycle {cycle}"
+        assert last == self._ended, f"cycle {cycle}: the last row of a group and its token do not go together"
+        self._out += last
+        assert self._out <= Lanes.credits, f"a third sum in cycle {cycle}"
+        self.full += self._out == Lanes.credits
+        marks = (get("o_first"), get("o_last")) if get("o_valid") else None
+        assert marks == self._marks, f"marks {marks}, not {self._marks}, in cycle {cycle}"
+        self._marks = batch.visits[self.visits][1:] if visit else None
+        self.visits += visit
+        saved = (get("o_saved") + visit) % (1 << 32)
+        assert saved in (0, batch.used_steps), f"o_saved off by {saved} in cycle {cycle}"
+        self.groups += saved > 0
+
+    def _layer(self, cycle: int):
+        """A layer ends, and the next may come, when all of it is out and the optimiser idle."""
+        ready, final = self._ports.get("i__ready"), bool(self._ports.get("o_final"))
+        taken = sum(at < cycle for at in self._items.taken)
+        entry = self._batch.items[taken - 1]
+        if self.layers < taken:
+            assert self._ports.get("o_item").as_bits() == entry.as_bits(), f"o_item in cycle {cycle}"
+            if ready:
+                found, wanted = (self.visits, self.tokens, self.groups), self._batch.ends[self.layers]
+                assert found == wanted, f"layer {self.layers} ended after {found} rows, tokens, groups, not {wanted}"
+                assert self._was_idle, f"layer {self.layers} ended before the optimiser"
+                assert self._final == int(entry.final), f"o_final is {self._final} for layer {self.layers}"
+                self.cycles.append(cycle - self._items.taken[-1])
+                self.layers += 1
+        else:
+            assert ready, f"not ready in cycle {cycle}"
+        assert not (ready and final), f"o_final in cycle {cycle}, where no layer ends"
+        assert ready or not self._final, f"o_final in cycle {cycle - 1}, where no layer ends"
+        self._final, self._was_idle = final, self._idle
+
+
+async def met(dut, rng: random.Random, *, words: int, density: float, silent: float, stall: float):
+    ports = Ports(dut, "gradient", ENGINE)
+    batch = Batch(rng, words=words, density=density, silent=silent)
+    for port, value in (("i_used_words", words), ("i_used_steps", batch.used_steps), ("i_history_log", batch.log),
+                        ("i_batch_steps", batch.batch_steps)):
+        ports.put(port, value)
+    source = Source(ports, "i", batch.items, rng=rng, gap=stall)
+    agent = Lookout(ports, batch, source, rng=rng, stall=stall)
+    # The sink before the lookout, which asks whether a token went in the cycle of a row.
+    agents = [source, Memory(ports, "history__", batch.history, width=MAP_BITS, rng=rng),
+              Memory(ports, "active__", batch.active, width=MAP_BITS, rng=rng),
+              Sink(ports, "o_token", rng=rng, stall=stall, on_take=agent.token), agent]
+    await run(dut, agents, until=lambda: agent.layers == len(LAYERS),
+              limit=1000 + 8 * len(batch.visits) + 40 * len(batch.tokens))
+    return agent, batch
+
+
+@cocotb.test()
+@cocotb.parametrize(words=[1, 2, 3], density=[0.04, 0.3], stall=[0.0, 0.7])
+async def hits_are_met(dut, words, density, stall):
+    await reset(dut, BANK)
+    rng = random.Random(PARAMETERS["seed"] + words)
+    agent, batch = await met(dut, rng, words=words, density=density, silent=0.3, stall=stall)
+    kinds = {kind for kind, _ in batch.tokens}
+    assert kinds == {False, True}, "all groups, or none, had hits"
+    dut._log.info(f"{agent.visits} rows, {agent.tokens} tokens, {agent.full} cycles with two sums out")
+
+
+@cocotb.test()
+@cocotb.parametrize(words=[1, 3])
+async def a_hit_takes_a_cycle(dut, words):
+    """Where every group has more hits than words, a layer takes no more than its hits and some cycles besides."""
+    await reset(dut, BANK)
+    agent, batch = await met(dut, random.Random(PARAMETERS["seed"]), words=words, density=0.9, silent=0, stall=0)
+    before = 0
+    for cycles, (visits, _, _) in zip(agent.cycles, batch.ends, strict=True):
+        assert cycles <= visits - before + SLACK, f"{cycles} cycles for {visits - before} hits"
+        before = visits
+    dut._log.info(f"{agent.cycles} cycles for {batch.ends} hits")
+
+
+@cocotb.test(skip=not PARAMETERS["faults"])
+async def faults_are_found(dut):
+    await reset(dut, BANK)
+    outputs = Ports(dut, "gradient", ENGINE).outputs
+    assert await faulty(dut, BANK, outputs,
+                        lambda rng: met(dut, rng, words=2, density=0.3, silent=0.3, stall=0.3), seed=PARAMETERS["seed"])
