@@ -269,8 +269,8 @@ class TrainingSpec:
             put(self, "momentum_exponent", exponent)
         put(self, "momentum_exponent", whole(self.momentum_exponent, "momentum exponent", least=-24, most=24))
         if abs(self.momentum_exponent - exponent) > 40:
-            raise SpecError(f"momentum exponent {self.momentum_exponent} and loss scale 2^{exponent} are more than 2^40 "
-                            "apart, beyond the chip's optimiser; bring them closer")
+            raise SpecError(f"momentum exponent {self.momentum_exponent} and loss scale 2^{exponent} are more than "
+                            "2^40 apart, beyond the chip's optimiser; bring them closer")
 
     def check(self, network: Network) -> None:
         """Refuses a loss scale whose factor 2·S/(C·T) binary16 cannot hold for this network."""

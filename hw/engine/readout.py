@@ -15,7 +15,7 @@ from .memory import ReadPort, WritePort
 class LossEngine(wiring.Component):
     """Writes the error of each class from its exact readout and its target.
 
-    One class per cycle; `classes` + the unit's latency + 3 cycles in all.
+    One class per cycle; `o_idle` rises `classes` + the unit's latency + 2 cycles after `i_start`.
     """
 
     def __init__(self, config: ChipConfig):

@@ -87,7 +87,8 @@ class GoldenDevice(Device):
         golden.clear_gradient()
         readouts = golden.forward(torch.from_numpy(spikes), keep=True).y
         if error is not None:
-            errors = np.stack([half(error(readout, index), "targets and errors") for index, readout in enumerate(readouts)])
+            errors = np.stack([half(error(readout, index), "targets and errors")
+                               for index, readout in enumerate(readouts)])
         else:
             errors = golden.loss_error(readouts, half(targets, "targets and errors"))
         golden.backward(errors)

@@ -16,7 +16,7 @@ BANK = bank("update")
 ENGINE = BANK.components["gradient"]
 # (inputs, bias, groups) of the layers that a run takes one after the other.
 LAYERS = ((3, 1, 2), (1, 0, 3), (2, 0, 1), (4, 1, 1))
-SLACK = 60                     # cycles of a layer besides its hits
+SLACK = 20                     # cycles of a layer besides its hits
 
 
 class Batch:

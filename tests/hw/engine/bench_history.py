@@ -5,7 +5,8 @@ import random
 import cocotb
 
 from autapse.hw.contract.chip import MAP_BITS
-from autapse.hw.contract.program import Space, geometry
+from autapse.hw.contract.program import Space
+from autapse.hw.engine.forward import shape_of
 from autapse.hw.engine.memory import granule
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Source, faulty, reset, run
@@ -58,7 +59,7 @@ class Turned:
                 self._taken += 1
 
     def _write(self, cycle: int, port: str, space: Space, clearing: int | None, due):
-        width, depth = geometry(CONFIG)[space]
+        width, depth = shape_of(CONFIG, space).values()
         enable, found = self._ports.get(f"{port}__enable"), None
         if enable:
             found = self._ports.get(f"{port}__address"), self._ports.get(f"{port}__data")

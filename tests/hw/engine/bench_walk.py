@@ -159,7 +159,7 @@ def walk_plan(unit, work, events, memories, *, steps: int) -> dict:
     return {"work": work, "events": events, "groups": groups, "inputs": inputs}
 
 
-async def walked(dut, name: str, rng: random.Random, *, stall: float, least: int = 0, count: int = 40):
+async def walked(dut, name: str, rng: random.Random, *, stall: float, least: int = 0, count: int = 120):
     unit, ports = PARTS[name], Ports(dut, name, PARTS[name])
     steps, rows, plans, buffer = rng.randrange(2, 7), 24, [], 0
     memories = {kind: [rng.getrandbits(unit.lanes) * (rng.random() < 0.6) for _ in range(rows)]

@@ -1,5 +1,7 @@
 """Whole training runs on the simulated chip, every word equal to the golden model's, over networks and chips."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ CHIPS = {
 
 def layers(*sizes: int, last=LI, bias: bool = True, per_neuron: bool = False, **lif):
     modules = []
-    for index, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         modules.append(Linear(inputs, outputs, bias=bias))
         if index == len(sizes) - 2 and last is LI:
             modules.append(LI(decay=np.linspace(0.25, 0.9, outputs) if per_neuron else 0.5))
@@ -110,6 +112,34 @@ def test_training_is_the_golden_models(devices, chip, case):
                       batches=data, errors=cross_entropy(network, training) if "cross" in case else None)
     moved = sum(int((a.weight != b.weight).sum()) for a, b in zip(first, last, strict=True))
     assert moved or case == "one of each", "training moved no weight, so it tested nothing"
+
+
+def test_a_remainder_of_half_a_unit_moves_its_weight_without_input(devices):
+    """Ties to even: 0x3C01 with half a unit kept back rounds to 0x3C02, with no spike and no momentum."""
+    network, training, _ = setup("no momentum")
+    state = network.initial_state(seed=4, scale=3.0)
+    state[0].weight.view(np.uint16)[3, 2], state[0].remainder.view(np.uint16)[3, 2] = 0x3C01, 0x3800
+    silent = np.zeros((4, network.steps, network.inputs), np.uint8)
+    found = []
+    for device in (devices("golden"), devices("2x1", **CHIPS["2x1"], **DEPTHS)):
+        device.load(network, training)
+        device.write_state(state)
+        result = device.accumulate(silent, targets=np.zeros((4, network.classes), np.float16))
+        assert not result.overflow
+        device.update(samples=4, learning_rate=0.1, momentum=0.0)
+        found.append(device.read_state())
+    same_states(*found, "after a silent batch")
+    assert found[1][0].weight.view(np.uint16)[3, 2] == 0x3C02
+
+
+@pytest.mark.slow
+def test_the_widest_chip(devices):
+    """Rows of 32 lanes are two words of the host's bus."""
+    modules = layers(40, 37, 33, 5)
+    network, training = Network(modules, steps=5), TrainingSpec(learning_rate=0.1, batch=4, loss_scale=64.0)
+    wide = DEPTHS | {"events": 64, "parameters": 64, "history_words": 256}
+    train_both(devices("golden"), devices("32x4", lanes=32, units=4, **wide), network=network, training=training,
+               batches=batches(network, (4, 4)))
 
 
 def test_inference_alone(devices):
