@@ -17,7 +17,8 @@ class History(wiring.Component):
 
     The gradient engine reads a neuron's spikes over the whole batch as a row of words. Items of the
     forward order are taken; layer l's inputs are what is turned. One spike per cycle: an item with R
-    groups of inputs and H spikes takes at most 2 * R + H + 2 cycles, while the backward engine works.
+    groups of inputs, E of them without a spike, and H spikes takes 2 * R + H + E + 1 cycles, while the
+    backward engine works; its last word is written in the cycle after.
     `i_clear` empties both histories, one word per cycle.
     """
 

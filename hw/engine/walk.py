@@ -26,8 +26,8 @@ class Looker(wiring.Component):
     """Decides group by group, one per cycle and ahead of the visits, which groups have work.
 
     Forward every group has if there is any event. Backward a group has if one of its surrogate masks is
-    set; its kept spikes and masks go along in the token. An item of G groups takes G + 3 cycles at
-    most unless jobs or tokens back up.
+    set; its kept spikes and masks go along in the token. An item of G groups takes G + 1 cycles,
+    and one more to give its list back, unless jobs or tokens back up.
     """
 
     def __init__(self, *, lanes: int, events: int, backward: bool, spike_rows: int = 2, mask_rows: int = 2):

@@ -21,9 +21,9 @@ QUEUE = 4                           # tokens that wait for the engine
 SPREAD = 500                        # rows of a region
 
 
-def word(rng: random.Random, *, top: int = 30) -> int:
-    """A finite binary16 word with an exponent field of at most `top`."""
-    return rng.getrandbits(1) << 15 | rng.randint(0, top) << 10 | rng.getrandbits(10)
+def word(rng: random.Random, *, least: int = 0, top: int = 30) -> int:
+    """A finite binary16 word with an exponent field from `least` to `top`."""
+    return rng.getrandbits(1) << 15 | rng.randint(least, top) << 10 | rng.getrandbits(10)
 
 
 def signed_bits(rng: random.Random, bits: int) -> int:
@@ -156,6 +156,8 @@ async def rows_are_updated(dut, name, momentum, gap):
         period = READS + PARTS[name].config.beats
         periods = {after - before for before, after in zip(agent.starts, agent.starts[1:], strict=False)}
         assert periods == {period}, f"a group every {periods} cycles, not {period}"
+    beats = len(agent.starts) * PARTS[name].config.beats
+    assert 0 < agent.overflows < beats, f"{agent.overflows} of {beats} beats overflow"
     dut._log.info(f"{len(agent.starts)} groups, {agent.overflows} beats with overflow")
 
 
@@ -165,7 +167,7 @@ class Loss:
     def __init__(self, ports: Ports, engine, *, classes: int, rng: random.Random):
         self._ports, self._engine = ports, engine
         self.units, self.start = engine.config.units, rng.randint(1, 4)
-        program = {"inverse_steps": word(rng, top=15), "gain": word(rng, top=18)}
+        program = {"inverse_steps": word(rng, least=11, top=15), "gain": word(rng, top=18)}
         for name, value in program.items():
             ports.put(f"i_{name}", value)
         ports.put("i_classes", classes)
@@ -201,22 +203,27 @@ class Loss:
 
 async def lost(dut, name: str, rng: random.Random, *, cases):
     engine = PARTS[name]
+    overflows = 0
     for classes in cases:
         ports = Ports(dut, name, engine)
         agent = Loss(ports, engine, classes=classes, rng=rng)
+        overflows += sum(result.overflow for result in agent.results)
         readouts = Memory(ports, "readout__", agent.readouts, width=64 * agent.units, rng=rng)
         targets = Memory(ports, "targets__", agent.targets, width=16 * agent.units, rng=rng)
         end = agent.start + classes + engine.unit.latency + 6
         cycles = iter(range(end + 1))
         await run(dut, [agent, readouts, targets], until=lambda: next(cycles) == end, limit=end + 1)  # noqa: B023
         await edge(dut)
+    return overflows
 
 
 @cocotb.test()
 @cocotb.parametrize(name=LOSSES)
 async def errors_are_those_of_the_loss(dut, name):
     await reset(dut, BANK)
-    await lost(dut, name, random.Random(PARAMETERS["seed"]), cases=(1, 2, 5, 16, 11))
+    cases = (1, 2, 5, 16, 11)
+    overflows = await lost(dut, name, random.Random(PARAMETERS["seed"]), cases=cases)
+    assert 0 < overflows < sum(cases), f"{overflows} of {sum(cases)} errors overflow"
 
 
 @cocotb.test(skip=not PARAMETERS["faults"])

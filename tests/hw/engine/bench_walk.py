@@ -132,7 +132,7 @@ class Walks:
             self._group += 1
             if wanted["end"]:
                 self._state = "release" if plan["work"].listed else "idle"
-                # Release takes one more; the docstring's bound has one to spare.
+                # To give the list back is one more, in the state after.
                 assert cycle - self._begin + 1 - self._blocked == len(plan["groups"]) + 1
         elif self._state == "release" and place:
             self._jobs.append({"events": [], "buffer": int(plan["work"].buffer)})
