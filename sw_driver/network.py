@@ -265,11 +265,11 @@ class TrainingSpec:
             raise SpecError(f"loss must be 'mse' or 'cross_entropy', not {self.loss!r}")
         exponent = log2_exact(self.loss_scale, "loss scale", least=-14, most=24)
         put(self, "loss_scale", 2.0**exponent)
-        if self.momentum_exponent is None:
-            put(self, "momentum_exponent", exponent)
-        put(self, "momentum_exponent", whole(self.momentum_exponent, "momentum exponent", least=-24, most=24))
-        if abs(self.momentum_exponent - exponent) > 40:
-            raise SpecError(f"momentum exponent {self.momentum_exponent} and loss scale 2^{exponent} are more than "
+        stated = exponent if self.momentum_exponent is None else self.momentum_exponent
+        kept = whole(stated, "momentum exponent", least=-24, most=24)
+        put(self, "momentum_exponent", kept)
+        if abs(kept - exponent) > 40:
+            raise SpecError(f"momentum exponent {kept} and loss scale 2^{exponent} are more than "
                             "2^40 apart, beyond the chip's optimiser; bring them closer")
 
     def check(self, network: Network) -> None:
