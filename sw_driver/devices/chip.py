@@ -1,5 +1,6 @@
 """A chip behind the framed link: simulated or on a board, one path for both."""
 
+import abc
 from collections.abc import Callable
 
 import numpy as np
@@ -57,9 +58,9 @@ class ChipDevice(Device):
             raise DeviceError(f"{self.name} has no program; call load(network, training) first")
         return self._config
 
+    @abc.abstractmethod
     def connect(self, network, training) -> tuple[Bus, ChipConfig]:
         """The bus of a chip for this program, and its configuration."""
-        raise NotImplementedError(f"{type(self).__name__} must say how to reach its chip")
 
     def load(self, network, training):
         if training is not None:
