@@ -6,8 +6,16 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..hw.contract.chip import ChipConfig
 from ..hw.engine.core import Core
+from ..hw.sequenced.core import SequencedCore
+from ..hw.sequenced.places import fits
 from .command import CommandProcessor
 from .link.link import Link
+
+
+def core_of(config: ChipConfig) -> Core | SequencedCore:
+    """The core that a configuration asks for: with one shared lane the sequenced one, for the smallest FPGAs, unless
+    its one memory is too small."""
+    return SequencedCore(config) if config.sequenced and fits(config) else Core(config)
 
 
 class Chip(wiring.Component):
@@ -34,7 +42,7 @@ class Chip(wiring.Component):
         m = Module()
         m.submodules.link = link = Link()
         m.submodules.command = command = CommandProcessor()
-        m.submodules.core = core = Core(self.config)
+        m.submodules.core = core = core_of(self.config)
         connect(m, flipped(self.i_line), link.i_line)
         connect(m, link.o_line, flipped(self.o_line))
         connect(m, link.o_packet, command.i_packet)

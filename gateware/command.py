@@ -1,11 +1,13 @@
 """The command processor: packets of the link become reads, writes and runs of the core."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
-from amaranth.lib import data, fifo, stream, wiring
+from contextlib import contextmanager
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hw.contract.packet import ADDRESS_BITS, HEADER_WORDS, SPACE_BITS, Opcode, Reason
-from .link.stream import BYTE, WordGather, WordScatter
+from ..hw.contract.packet import ADDRESS_BITS, SPACE_BITS, Opcode, Reason
+from .link.stream import BYTE, WORD, WordGather, WordScatter
 
 BUS_REQUEST = data.StructLayout({"space": SPACE_BITS, "address": ADDRESS_BITS, "write_data": 16, "write": 1, "read": 1})
 """What the bus asks: `write` or `read`, never both, stays up with the rest unchanged until a cycle with `ready`; only
@@ -22,25 +24,75 @@ at with `ready` for a write and with `read_valid` for a read.
 RUN = data.StructLayout({"mask": 16, "sample": 16})
 """What a run is told: which parts of the core, and a number for them."""
 
+REQUESTS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.RUN, Opcode.ECHO)
+
 ANSWER_WORDS = 8    # room for answers; also the most reads under way, so it covers the latency of a memory at full rate
+
+
+class AnswerQueue(wiring.Component):
+    """Words of answers on their way to the link, with places kept for those that memories still owe.
+
+    Members
+    -------
+    i_claim : strobe, keeps a place; only with o_room
+    i_put, i_word : strobe, fills the oldest place kept, which may be kept in this very cycle
+    i_drop : what is there is dropped, a word a cycle, and nothing offered
+    o : words
+    o_room : a place is free
+    o_owed : places are kept and not filled
+    o_empty : no place is kept or filled
+    """
+
+    i_claim: In(1)
+    i_put: In(1)
+    i_word: In(WORD)
+    i_drop: In(1)
+    o: Out(stream.Signature(WORD))
+    o_room: Out(1)
+    o_owed: Out(1)
+    o_empty: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = memory.Memory(shape=WORD, depth=ANSWER_WORDS, init=[])
+        write, read = store.write_port(), store.read_port(domain="comb")
+        # Pointers run over twice the places, so that full and empty differ.
+        claimed = Signal(range(2 * ANSWER_WORDS))
+        filled = Signal.like(claimed)
+        taken = Signal.like(claimed)
+        m.d.comb += [
+            write.addr.eq(filled),
+            write.data.eq(self.i_word),
+            write.en.eq(self.i_put),
+            read.addr.eq(taken),
+            self.o.payload.eq(read.data),
+            self.o.valid.eq((filled != taken) & ~self.i_drop),
+            self.o_room.eq(claimed != taken ^ ANSWER_WORDS),
+            self.o_owed.eq(claimed != filled),
+            self.o_empty.eq(claimed == taken),
+        ]
+        m.d.sync += [claimed.eq(claimed + self.i_claim), filled.eq(filled + self.i_put)]
+        with m.If((filled != taken) & (self.o.ready | self.i_drop)):
+            m.d.sync += taken.eq(taken + 1)
+        return m
 
 
 class CommandProcessor(wiring.Component):
     """Carries out packets, one after the other, and answers them. It never stops at a packet it cannot understand.
 
         i_packet ─ WordGather ─ here ─ o_bus, o_run
-        o_packet ─ WordScatter ─ FIFO ─ i_bus
+        o_packet ─ WordScatter ─ AnswerQueue ─ i_bus
 
-    A header takes two cycles a word, as the bytes come. Then WRITE moves a word every two cycles, FILL one every
-    cycle, READ one every two cycles, if the core side is always ready.
+    A header takes two cycles a word, as the bytes come, and one more. Then WRITE moves a word every two cycles, FILL
+    one every cycle, READ one every two cycles, if the core side is always ready.
 
     Members
     -------
     i_packet, o_packet : bytes from and to the link
-    i_session : strobe, forget the packet under way and its answers; a run or read under way is waited for
+    i_session : strobe, forget the packet under way and its answers; reads under way are waited for, and runs go on
     o_bus, i_bus : the core's memories, see BUS_REQUEST and BUS_REPLY
-    o_run : starts the core
-    i_busy : the core runs; up from the cycle after the transfer on `o_run` to the end of the run
+    o_run : starts the core; what comes behind a run does not wait for its end, unless the bus makes it
+    i_busy : the core runs; up from the cycle after the transfer on `o_run` to the end of all runs. An ECHO waits for it
     o_busy : a packet, a run or an answer is under way, and waits for no room in the link
     o_dropped : frames dropped in whole or from some packet on, since power-up
     """
@@ -59,221 +111,234 @@ class CommandProcessor(wiring.Component):
         m = Module()
         m.submodules.gather = gather = WordGather()
         m.submodules.scatter = scatter = WordScatter()
-        answers = fifo.SyncFIFO(width=17, depth=ANSWER_WORDS)
-        m.submodules.answers = ResetInserter(self.i_session)(answers)
+        m.submodules.answers = answers = AnswerQueue()
         wiring.connect(m, wiring.flipped(self.i_packet), gather.i)
+        wiring.connect(m, answers.o, scatter.i)
         wiring.connect(m, scatter.o, wiring.flipped(self.o_packet))
+
+        # The session of the packet under way is over. Until its reads have come and its answers are gone, every state
+        # that waits for a word finds the frame cut short instead.
+        void = Signal()
+        word = gather.o.p
+        valid = Signal()
+        cut = Signal()
+        last = Signal()
         m.d.comb += [
             gather.i_clear.eq(self.i_session),
             scatter.i_clear.eq(self.i_session),
-            scatter.i.payload.eq(answers.r_data),
-            scatter.i.valid.eq(answers.r_rdy),
-            answers.r_en.eq(scatter.i.ready),
+            answers.i_drop.eq(void),
+            valid.eq(gather.o.valid | void),
+            cut.eq(word.cut | void),
+            last.eq(word.last | void),
         ]
-        word = gather.o
-        bus, reply = self.o_bus, self.i_bus
 
-        longest = max(HEADER_WORDS[opcode] for opcode in (Opcode.WRITE, Opcode.READ, Opcode.FILL))
-        fields = Signal(data.ArrayLayout(16, longest))      # the header as it comes
-        index = Signal(range(longest))
-        address = Signal(ADDRESS_BITS)
-        left = Signal(32)       # words still to ask for
-        owed = Signal(16)       # words of a READ still to be answered
-        under_way = Signal(range(ANSWER_WORDS + 1))     # reads taken and not answered
-        refused = Signal()
-        reason = Signal(Reason)
-        culprit = Signal(16)
-        void = Signal()         # the session of this packet is over
-        echo = fields[0][:8] == Opcode.ECHO
+        # All that is kept of a header: its other words are these, too.
         head = Signal(16)
-        opcode = Signal(8)
-        m.d.comb += [head.eq(Mux(index == 0, word.p.data, fields[0])), opcode.eq(head[:8])]
+        second = Signal(16)                 # space, mask, an ECHO's word; of an ERROR its third word
+        address = Signal(ADDRESS_BITS)      # its low half is the sample of a RUN
+        left = Signal(33)                   # words still to ask for, less one; the top bit says that there are none
+        reason = Signal(Reason)             # of an ERROR; 0 is none
+        refused = Signal()
+        index = Signal(range(3))            # of the answer's words
+        known = Signal()
+        bus, reply = self.o_bus, self.i_bus
+        none = left[-1]
 
-        answer = Signal(16)
-        answer_last = Signal()
-        answer_en = Signal()
-        answer_ok = Signal()
-        m.d.comb += [
-            answers.w_data.eq(Cat(answer, answer_last)),
-            answers.w_en.eq(answer_en & ~void),
-            answer_ok.eq(answers.w_rdy | void),
-        ]
+        def asks(opcode):
+            """Whether the packet is one of `opcode`, once `known` has been seen."""
+            return head[:3] == opcode
 
-        size = Signal(range(longest + 1))
-        with m.Switch(opcode):
-            for request in (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.RUN, Opcode.ECHO):
+        with m.Switch(head[:8]):
+            for request in REQUESTS:
                 with m.Case(request):
-                    m.d.comb += size.eq(HEADER_WORDS[request])
+                    m.d.comb += known.eq(1)
 
-        def fail(why, offending):
-            m.d.sync += [reason.eq(why), culprit.eq(offending), index.eq(0)]
-
-        def drop(why):
-            fail(why, word.p.data)
-            m.d.sync += self.o_dropped.eq(self.o_dropped + 1)
-            m.next = "ERROR"
-            with m.If(~word.p.last):
-                m.next = "DROP"
-
-        def finish():
-            m.d.sync += [index.eq(0), refused.eq(0)]
-            m.next = "HEADER"
-            with m.If(refused):
-                fail(Reason.SPACE, fields[1])
-                m.next = "ERROR"
-
+        consume = Signal()      # the word is done with
         issue = Signal()        # the bus takes a request
+        less = Signal()
         m.d.comb += [
-            bus.space.eq(fields[1]),
+            gather.o.ready.eq(consume & ~void),
+            bus.space.eq(second),
             bus.address.eq(address),
+            bus.write_data.eq(word.data),
             issue.eq((bus.write | bus.read) & reply.ready),
         ]
         with m.If(issue):
-            m.d.sync += [address.eq(address + 1), left.eq(left - 1)]
-            with m.If(bus.write & reply.error):
-                m.d.sync += refused.eq(1)
-        taken = issue & bus.read
-        m.d.sync += under_way.eq(under_way + taken - reply.read_valid)
+            m.d.sync += address.eq(address + 1)
+        with m.If(issue | less):
+            m.d.sync += left.eq(left - 1)
+        with m.If((bus.write & reply.ready & reply.error) | (reply.read_valid & reply.error)):
+            m.d.sync += refused.eq(1)
 
-        busy = Signal()
-        blocked = Signal()      # an answer waits for the link
+        own = Signal()          # this word is no reply of the bus; it goes if there is room
+        answer = Signal(WORD)
         m.d.comb += [
-            busy.eq(1),
-            blocked.eq(self.o_packet.valid & ~self.o_packet.ready),
-            self.o_busy.eq(busy | word.valid | (answers.r_rdy & ~blocked)),
+            answers.i_word.eq(answer),
+            answers.i_claim.eq((own & answers.o_room) | (bus.read & reply.ready)),
+            answers.i_put.eq((own & answers.o_room) | reply.read_valid),
         ]
+
+        def fault(why):
+            # The word at fault is not consumed: FAULT looks at it.
+            m.d.sync += reason.eq(why)
+            m.next = "FAULT"
+
+        @contextmanager
+        def header(keep, *, may_end):
+            # What stands inside happens with the word; a frame that ends here is cut unless it may.
+            m.d.sync += keep.eq(word.data)
+            with m.If(valid & (cut | (last & ~may_end))):
+                fault(Reason.CUT)
+            with m.Elif(valid):
+                m.d.comb += consume.eq(1)
+                yield
+
+        def finish():
+            m.next = "HEAD"
+            with m.If(refused):
+                m.d.sync += reason.eq(Reason.SPACE)
+                m.next = "ANSWER"
+
         with m.FSM() as fsm:
-            with m.State("HEADER"):
-                m.d.comb += [busy.eq(index != 0), word.ready.eq(~void & ~self.i_session)]
-                with m.If(void | self.i_session):
-                    m.d.sync += [index.eq(0), refused.eq(0)]
-                with m.Elif(word.valid):
-                    m.d.sync += [fields[index].eq(word.p.data), index.eq(index + 1)]
-                    with m.If((index == 0) & (size == 0)):
-                        drop(Reason.OPCODE)
-                    with m.Elif(word.p.cut | (word.p.last & (index + 1 != size))):
-                        drop(Reason.CUT)
-                    with m.Elif(index + 1 == size):
-                        m.d.sync += [index.eq(0), address.eq(Cat(fields[2], fields[3]))]
-                        with m.Switch(opcode):
-                            with m.Case(Opcode.WRITE):
-                                m.d.sync += left.eq(word.p.data)
-                                m.next = "WRITE"
-                                with m.If(word.p.data == 0):
-                                    m.next = "HEADER"
-                                with m.Elif(word.p.last):
-                                    drop(Reason.CUT)
-                            with m.Case(Opcode.READ):
-                                m.d.sync += [left.eq(word.p.data), owed.eq(word.p.data)]
-                                m.next = "ANSWER"
-                            with m.Case(Opcode.FILL):
-                                m.d.sync += left.eq(Cat(fields[4], fields[5]))
-                                m.next = "FILL"
-                            with m.Case(Opcode.RUN):
-                                m.next = "RUN"
-                            with m.Case(Opcode.ECHO):
-                                m.next = "ANSWER"
+            with m.State("HEAD"):
+                m.d.sync += [head.eq(word.data), left[16:].eq(0), reason.eq(0), refused.eq(0), index.eq(0)]
+                with m.If(gather.o.valid & ~void):
+                    m.next = "KNOWN"
 
-            with m.State("WRITE"):
-                m.d.comb += [
-                    bus.write_data.eq(word.p.data),
-                    bus.write.eq(word.valid & ~word.p.cut & ~void),
-                    word.ready.eq(reply.ready & ~void),
-                ]
-                with m.If(void):
-                    m.next = "HEADER"
-                with m.Elif(word.valid & word.p.cut):
-                    m.d.comb += word.ready.eq(1)
-                    m.d.sync += refused.eq(0)
-                    drop(Reason.CUT)
-                with m.Elif(issue):
-                    with m.If(left == 1):
-                        m.next = "WRITTEN"
-                    with m.Elif(word.p.last):
-                        m.d.sync += refused.eq(0)
-                        drop(Reason.CUT)
+            with m.State("KNOWN"):
+                with m.If(~known):
+                    fault(Reason.OPCODE)
+                with m.Elif(last):
+                    fault(Reason.CUT)
+                with m.Else():
+                    m.d.comb += consume.eq(1)
+                    m.next = "SECOND"
 
-            with m.State("FILL"):
-                m.d.comb += [bus.write_data.eq(fields[6]), bus.write.eq((left != 0) & ~void)]
-                with m.If((left == 0) | void):
-                    m.next = "WRITTEN"
+            with m.State("SECOND"), header(second, may_end=asks(Opcode.ECHO)):
+                m.next = "LOW"
+                with m.If(asks(Opcode.ECHO)):
+                    m.next = "SETTLE"
 
-            with m.State("WRITTEN"):
-                finish()
+            with m.State("LOW"), header(address[:16], may_end=asks(Opcode.RUN)):
+                m.next = "HIGH"
+                with m.If(asks(Opcode.RUN)):
+                    m.next = "RUN"
+
+            with m.State("HIGH"), header(address[16:], may_end=Const(0)):
+                m.next = "COUNT"
+
+            with m.State("COUNT"), header(left[:16], may_end=~asks(Opcode.FILL)):
+                with m.Switch(head[:3]):
+                    with m.Case(Opcode.READ):
+                        m.next = "ANSWER"
+                    with m.Case(Opcode.FILL):
+                        m.next = "COUNT HIGH"
+                    with m.Default():
+                        # Where it ends the frame, whether that is right shows once `none` is known.
+                        m.d.comb += consume.eq(~last)
+                        m.next = "LESS"
+
+            with m.State("COUNT HIGH"), header(left[16:32], may_end=Const(0)):
+                m.next = "LESS"
+
+            with m.State("LESS"):
+                m.d.comb += less.eq(1)
+                m.next = "DATA"
+                with m.If(asks(Opcode.READ)):
+                    m.next = "READ"
+                # Words come two cycles apart, so one that is here is a count that ended its frame.
+                with m.Elif(valid):
+                    m.next = "LAST"
+
+            # A FILL takes the word it writes only behind the last time, in LAST.
+            with m.State("DATA"):
+                m.d.comb += bus.write.eq(valid & ~cut & ~none)
+                with m.If(none & ~asks(Opcode.FILL)):
+                    finish()
+                with m.Elif(valid & cut):
+                    fault(Reason.CUT)
+                with m.Elif(none & valid):
+                    m.next = "LAST"
+                with m.Elif(issue & ~asks(Opcode.FILL)):
+                    m.d.comb += consume.eq(~last)
+                    with m.If(last):
+                        m.next = "LAST"
+
+            with m.State("LAST"):
+                with m.If(none):
+                    m.d.comb += consume.eq(1)
+                    finish()
+                with m.Else():
+                    fault(Reason.CUT)
+
+            with m.State("RUN"):
+                m.d.comb += [self.o_run.valid.eq(1), self.o_run.p.mask.eq(second), self.o_run.p.sample.eq(address)]
+                with m.If(self.o_run.ready):
+                    m.next = "HEAD"
+
+            with m.State("SETTLE"):
+                with m.If(~self.i_busy | void):
+                    m.next = "ANSWER"
 
             with m.State("ANSWER"):
-                m.d.comb += answer_en.eq(1)
+                m.d.comb += own.eq(1)
+                failed = reason != 0
                 with m.Switch(index):
                     with m.Case(0):
-                        kind = Mux(echo, Const(Opcode.ECHO, 8), Const(Opcode.READ_DATA, 8))
-                        m.d.comb += answer.eq(Cat(kind, fields[0][8:]))
+                        kind = Mux(failed, Opcode.ERROR, Mux(asks(Opcode.ECHO), Opcode.ECHO, Opcode.READ_DATA))
+                        m.d.comb += answer.data.eq(Cat(kind[:8], head[8:]))
                     with m.Case(1):
-                        m.d.comb += [answer.eq(fields[1]), answer_last.eq(echo)]
+                        m.d.comb += [
+                            answer.data.eq(Mux(failed, reason, second)),
+                            answer.last.eq(~failed & asks(Opcode.ECHO)),
+                        ]
                     with m.Default():
-                        m.d.comb += answer.eq(fields[4])
-                with m.If(answer_ok):
+                        m.d.comb += [answer.data.eq(Mux(failed, second, left[:16])), answer.last.eq(failed)]
+                with m.If(answers.o_room):
                     m.d.sync += index.eq(index + 1)
-                    with m.If((index == 1) & echo):
-                        m.next = "WRITTEN"
+                    with m.If(answer.last):
+                        m.next = "HEAD"
                     with m.Elif(index == 2):
-                        m.next = "READ"
+                        m.next = "LESS"
 
             with m.State("READ"):
-                # A read is asked for only when its answer has room, whatever else the FIFO holds by then.
                 m.d.comb += [
-                    bus.read.eq((left != 0) & ~void & (answers.w_level + under_way < ANSWER_WORDS)),
-                    answer.eq(reply.read_data),
-                    answer_en.eq(reply.read_valid),
+                    bus.read.eq(~none & ~void & answers.o_room),
+                    answer.data.eq(reply.read_data),
                 ]
-                with m.If(reply.read_valid):
-                    m.d.sync += owed.eq(owed - 1)
-                    with m.If(reply.error):
-                        m.d.sync += refused.eq(1)
-                with m.If((owed == 0) | (void & (under_way == 0))):
+                with m.If((none | void) & ~answers.o_owed):
                     m.next = "STATUS"
 
             with m.State("STATUS"):
-                m.d.comb += [answer.eq(Mux(refused, Reason.SPACE, 0)), answer_last.eq(1), answer_en.eq(1)]
-                with m.If(answer_ok):
-                    m.d.sync += [index.eq(0), refused.eq(0)]
-                    m.next = "HEADER"
+                m.d.comb += [own.eq(1), answer.data.eq(Mux(refused, Reason.SPACE, 0)), answer.last.eq(1)]
+                with m.If(answers.o_room):
+                    m.next = "HEAD"
 
-            with m.State("RUN"):
-                m.d.comb += [self.o_run.valid.eq(1), self.o_run.p.mask.eq(fields[1]), self.o_run.p.sample.eq(fields[2])]
-                with m.If(self.o_run.ready):
-                    m.next = "RUNNING"
-
-            with m.State("RUNNING"):
-                with m.If(~self.i_busy):
-                    m.next = "HEADER"
+            with m.State("FAULT"):
+                m.d.comb += consume.eq(1)
+                m.d.sync += second.eq(word.data)
+                with m.If(~void):
+                    m.d.sync += self.o_dropped.eq(self.o_dropped + 1)
+                m.next = "DROP"
+                with m.If(last):
+                    m.next = "ANSWER"
 
             with m.State("DROP"):
-                m.d.comb += word.ready.eq(~void)
-                with m.If(void | (word.valid & word.p.last)):
-                    m.next = "ERROR"
+                m.d.comb += consume.eq(1)
+                with m.If(valid & last):
+                    m.next = "ANSWER"
 
-            with m.State("ERROR"):
-                m.d.comb += [answer_en.eq(1), answer_last.eq(index == 2)]
-                with m.Switch(index):
-                    with m.Case(0):
-                        m.d.comb += answer.eq(Cat(Const(Opcode.ERROR, 8), fields[0][8:]))
-                    with m.Case(1):
-                        m.d.comb += answer.eq(reason)
-                    with m.Default():
-                        m.d.comb += answer.eq(culprit)
-                with m.If(answer_ok):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(index == 2):
-                        m.d.sync += index.eq(0)
-                        m.next = "HEADER"
-
-        # An answer that only the host can make room for is no reason to let time go on.
-        with m.If(blocked & ~void & (under_way == 0)):
-            with m.If(fsm.ongoing("ANSWER") | fsm.ongoing("READ") | fsm.ongoing("STATUS") | fsm.ongoing("ERROR")):
-                m.d.comb += self.o_busy.eq(0)
+        blocked = Signal()      # an answer waits for the link, which only the host can help
+        asleep = Signal()       # and so does the packet
+        m.d.comb += [
+            blocked.eq(self.o_packet.valid & ~self.o_packet.ready),
+            asleep.eq(blocked & ~answers.o_owed
+                      & (fsm.ongoing("ANSWER") | fsm.ongoing("READ") | fsm.ongoing("STATUS"))),
+            self.o_busy.eq(~asleep & (~fsm.ongoing("HEAD") | gather.o.valid | void | (answers.o.valid & ~blocked))),
+        ]
 
         with m.If(self.i_session):
             m.d.sync += void.eq(1)
-        with m.Elif(fsm.ongoing("HEADER")):
+        with m.Elif(fsm.ongoing("HEAD") & answers.o_empty):
             m.d.sync += void.eq(0)
         return m

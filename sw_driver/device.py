@@ -97,6 +97,13 @@ class Device(abc.ABC):
         """
         return {}
 
+    def timeline(self) -> list[tuple[int, frozenset[str]]]:
+        """Who was at work as the first batch since `load` ended: (cycle, engines at work from then on), oldest first.
+
+        Empty for a device without cycles, and before an update.
+        """
+        return []
+
     def info(self) -> dict:
         """What the device says it is, as plain JSON values."""
         return {"name": self.name}

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from ..sw_driver.errors import AutapseError
+from .bench import bench
 from .info import info
 from .train import train
 from .verify import verify
@@ -16,6 +17,7 @@ app = typer.Typer(name="autapse", no_args_is_help=False, add_completion=False, r
 app.command("train")(train)
 app.command("verify")(verify)
 app.command("info")(info)
+app.command("bench")(bench)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,6 +42,6 @@ def run(arguments: list[str] | None = None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        sentence = describe() or "say what to do: autapse train, verify or info (autapse --help has more)"
+        sentence = describe() or "say what to do: autapse train, verify, info or bench (autapse --help has more)"
     print(f"autapse: {' '.join(sentence.split())}", file=sys.stderr)
     return 2

@@ -91,98 +91,125 @@ class FrameReceiver(wiring.Component):
             end.eq(unstuffer.o_valid & unstuffer.o.end),
             crc.i_data.eq(unstuffer.o.data),
             crc.i_valid.eq(take),
-            crc.i_start.eq(end),
+            crc.i_clear.eq(end),
         ]
 
-        longest = HEADER_BYTES + MAX_PAYLOAD + CRC_BYTES
-        count = Signal(range(longest + 2))
+        # came[n]: more than n bytes of the frame came. As far as it matters where a byte stands, shifting says it.
+        bare = HEADER_BYTES + CRC_BYTES
+        came = Signal(bare + NONCE_BYTES + 1)
         header = Signal(data.ArrayLayout(8, HEADER_BYTES))
-        nonce = Signal(data.ArrayLayout(8, NONCE_BYTES))
+        nonce = Signal(8 * NONCE_BYTES)
         # What is payload and what is checksum shows at the flag only, so the last bytes are held back: the checksum,
         # and one more to mark as last.
         held = Signal(8 * (CRC_BYTES + 1))
         with m.If(end):
-            m.d.sync += count.eq(0)
+            m.d.sync += came.eq(0)
         with m.Elif(take):
-            m.d.sync += [held.eq(Cat(unstuffer.o.data, held)), count.eq(Mux(count > longest, count, count + 1))]
-            with m.If(count < HEADER_BYTES):
-                m.d.sync += header[count[:2]].eq(unstuffer.o.data)
-            with m.If((count >= HEADER_BYTES) & (count < HEADER_BYTES + NONCE_BYTES)):
-                m.d.sync += nonce[(count - HEADER_BYTES)[:2]].eq(unstuffer.o.data)
+            m.d.sync += [came.eq(Cat(1, came)), held.eq(Cat(unstuffer.o.data, held))]
+        with m.If(take & ~came[HEADER_BYTES - 1]):
+            m.d.sync += header.eq(Cat(header, unstuffer.o.data)[8:])
+        with m.If(take & came[HEADER_BYTES - 1] & ~came[HEADER_BYTES + NONCE_BYTES - 1]):
+            m.d.sync += nonce.eq(Cat(nonce, unstuffer.o.data)[8:])
         control, sequence, acknowledged = header[0], header[1], header[2]
 
         # Pointers run over twice the ring, so that full and empty differ.
-        fill = Signal(range(2 * self.ring))     # where the next byte goes
-        commit = Signal.like(fill)              # end of what was accepted
-        drain = Signal.like(fill)               # what o_packet offers
-        overflow = Signal()
-        full = Signal()
+        commit = Signal(range(2 * self.ring))   # end of what was accepted
+        drain = Signal.like(commit)             # what is read next
+        fill = Signal.like(commit)              # where the byte of the cycle before goes
+        beyond = Signal.like(commit)            # behind all that this frame has put there
+        size = Signal(range(2 * MAX_PAYLOAD))   # and how much it is
         put = Signal()
-        payload = Signal()                      # the frame holds payload, known at its end
+        full = Signal()
+        overflow = Signal()                     # the frame does not fit the ring
+        too_long = Signal()
         m.d.comb += [
-            full.eq((fill - drain)[:len(fill)] == self.ring),
-            payload.eq(count > HEADER_BYTES + CRC_BYTES),
-            put.eq(Mux(end, payload, take & (count > HEADER_BYTES + CRC_BYTES))),
+            put.eq(unstuffer.o_valid & came[bare]),
+            beyond.eq(commit + size),
+            full.eq(fill == drain ^ self.ring),
             write.addr.eq(fill),
+        ]
+        putting = Signal()
+        m.d.sync += [
+            putting.eq(put),
+            fill.eq(beyond),
             write.data.data.eq(held[8 * CRC_BYTES:]),
             write.data.last.eq(end),
-            write.en.eq(put & ~full),
         ]
-        with m.If(put):
-            with m.If(full):
-                m.d.sync += overflow.eq(1)
-            with m.Else():
-                m.d.sync += fill.eq(fill + 1)
+        m.d.comb += write.en.eq(putting & ~full & ~overflow)
 
+        # The verdict on a frame falls in the cycle behind its flag: its header still stands, and the first byte of the
+        # next frame that could be payload is far.
+        judge = Signal()
+        sound = Signal()                        # by checksum, least length and closing flag
+        payload = Signal()
+        greets = Signal()                       # by its length
+        ahead = Signal(8)
+        due = Signal()                          # by its number
         expected = Signal(8)
+        m.d.sync += [
+            judge.eq(end),
+            sound.eq(crc.o_match & ~unstuffer.o.cut & came[bare - 1]),
+            payload.eq(came[bare]),
+            greets.eq(came[bare + NONCE_BYTES - 1] & ~came[bare + NONCE_BYTES]),
+            ahead.eq(sequence - expected),
+            due.eq(ahead == 0),
+        ]
+
         gap = Signal()                          # a frame is missing and the host has been told
-        whole = Signal()
         hello = Signal()
         ordinary = Signal()
         missing = Signal()
         accept = Signal()
         poll = Signal()
-        ahead = Signal(8)
         event = self.o_event
+        kind = control & KIND_MASK
         m.d.comb += [
-            whole.eq(crc.o_match & ~unstuffer.o.cut & (count >= HEADER_BYTES + CRC_BYTES) & (count <= longest)),
-            hello.eq(whole & ((control & KIND_MASK) == KIND_HELLO) & (count == HEADER_BYTES + NONCE_BYTES + CRC_BYTES)),
-            ordinary.eq(whole & ((control & KIND_MASK) == KIND_DATA)),
+            hello.eq(sound & ~too_long & (kind == KIND_HELLO) & greets),
+            ordinary.eq(sound & ~too_long & (kind == KIND_DATA)),
             poll.eq(ordinary & ((control & POLL) != 0)),
-            ahead.eq(sequence - expected),
-            accept.eq(ordinary & (ahead == 0) & ~(payload & (overflow | full))),
+            accept.eq(ordinary & due & ~(payload & (overflow | full))),
             # Numbers behind are frames sent twice: answered, so that the host moves on, but no sign of a loss.
             missing.eq(~hello & ~accept & ~(ordinary & ahead[7])),
+            event.nonce.eq(nonce),
             self.o_state.expected.eq(expected),
         ]
         m.d.sync += [
-            event.session.eq(end & hello),
-            event.acked.eq(end & ordinary),
-            event.resend.eq(end & ordinary & ((control & RESEND) != 0)),
-            event.missing.eq(end & missing & (~gap | poll)),
-            event.answer.eq(end & ((ordinary & payload & ~missing) | poll | (missing & ~gap))),
+            event.session.eq(judge & hello),
+            event.acked.eq(judge & ordinary),
+            event.resend.eq(judge & ordinary & ((control & RESEND) != 0)),
+            event.missing.eq(judge & missing & (~gap | poll)),
+            event.answer.eq(judge & ((ordinary & payload & ~missing) | poll | (missing & ~gap))),
             event.ack.eq(acknowledged),
-            event.nonce.eq(nonce),
-            self.o_ok.eq(end & (hello | ordinary)),
-            self.o_bad.eq(end & ~(hello | ordinary)),
+            self.o_ok.eq(judge & (hello | ordinary)),
+            self.o_bad.eq(judge & ~(hello | ordinary)),
         ]
-        with m.If(end):
-            m.d.sync += [overflow.eq(0), fill.eq(commit), gap.eq(missing | (gap & ~accept & ~hello))]
+        with m.If(judge):
+            m.d.sync += [size.eq(0), overflow.eq(0), too_long.eq(0), gap.eq(missing | (gap & ~accept & ~hello))]
             with m.If(accept & payload):
-                m.d.sync += [expected.eq(expected + 1), fill.eq(fill + 1), commit.eq(fill + 1)]
-            with m.If(hello):
-                m.d.sync += [expected.eq(0), fill.eq(0), commit.eq(0), drain.eq(0)]
-
-        taken = Signal.like(drain)
-        m.d.comb += [
-            taken.eq(drain + (self.o_packet.valid & self.o_packet.ready)),
-            read.addr.eq(taken),
-            self.o_packet.payload.eq(read.data),
-            self.o_state.window.eq((self.ring - (commit - drain)[:len(drain)])[:len(drain)] // MAX_PAYLOAD),
-            self.o_busy.eq((commit != drain) & (self.o_packet.ready | ~self.o_packet.valid)),
-        ]
-        with m.If(end & hello):
-            m.d.sync += self.o_packet.valid.eq(0)
+                m.d.sync += [expected.eq(expected + 1), commit.eq(beyond)]
         with m.Else():
-            m.d.sync += [drain.eq(taken), self.o_packet.valid.eq(taken != commit)]
+            m.d.sync += [
+                size.eq(size + put),
+                overflow.eq(overflow | (putting & full)),
+                too_long.eq(too_long | (put & (size == MAX_PAYLOAD))),
+            ]
+
+        # The memory's own output register is what o_packet offers.
+        more = Signal()
+        advance = Signal()
+        free = Signal.like(commit)
+        m.d.comb += [
+            more.eq(drain != commit),
+            advance.eq(~self.o_packet.valid | self.o_packet.ready),
+            read.addr.eq(drain),
+            read.en.eq(advance),
+            self.o_packet.payload.eq(read.data),
+            free.eq(drain - commit ^ self.ring),
+            self.o_busy.eq(Mux(self.o_packet.valid, self.o_packet.ready, more)),
+        ]
+        m.d.sync += self.o_state.window.eq(free // MAX_PAYLOAD)
+        with m.If(advance):
+            m.d.sync += [self.o_packet.valid.eq(more), drain.eq(drain + more)]
+        with m.If(judge & hello):
+            m.d.sync += [expected.eq(0), commit.eq(0), drain.eq(0), self.o_packet.valid.eq(0)]
         return m

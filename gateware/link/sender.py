@@ -1,7 +1,7 @@
 """The chip's sending half: answers go out in frames, and again for as long as the host has not acknowledged them."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.hdl import Array, Const, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hw.contract.link import (
@@ -25,11 +25,13 @@ from .stuffing import Stuffer
 class FrameSender(wiring.Component):
     """Sends bytes in order in frames, keeps what is not acknowledged, goes back when the host asks.
 
-    A frame is cut when the line is free: all that ends in `last` and waits, or 256 bytes. So a lone answer leaves at
-    once and many share frames. The chip has no timer: it sends only new payload, answers that are due, and room
-    that became free.
+    A frame is cut when the line is about to be free: all that waits, if some of it ends in `last`, or 256 bytes. So a
+    lone answer leaves at once and many share frames. The chip has no timer: it sends only new payload, answers that are
+    due, and room that became free.
 
-    A payload of n bytes takes n + 10 cycles and one more for each byte escaped, on a line of a byte per cycle.
+    A payload of n bytes takes n + 10 cycles and one more for each byte escaped, on a line of a byte per cycle; the next
+    frame follows at once. On an idle line the first flag comes 8 cycles behind the event that asks for an answer. What
+    the host acknowledges or asks for counts between frames.
 
     Parameters
     ----------
@@ -74,165 +76,246 @@ class FrameSender(wiring.Component):
         m.submodules.store = store = memory.Memory(shape=8, depth=self.ring, init=[])
         write, read = store.write_port(), store.read_port()
         wiring.connect(m, stuffer.o, wiring.flipped(self.o_line))
+        event = self.i_event
 
         # Pointers run over twice the ring, so that full and empty differ.
         fill = Signal(range(2 * self.ring))     # where the next byte goes
-        ready = Signal.like(fill)               # behind the last byte that came with `last`
         fresh = Signal.like(fill)               # first byte no frame has been cut from
         base = Signal.like(fill)                # first byte not acknowledged
-        keep = Signal.like(fill)                # base, but held while a frame goes out, which may lie before it
-        turn = Signal.like(fill)                # first byte of the next frame to send
-        base_number = Signal(8)                 # frame numbers at base, turn and fresh
-        turn_number = Signal(8)
+        base_number = Signal(8)                 # frame numbers at base and fresh, and of the next frame to send
         fresh_number = Signal(8)
-        event = self.i_event
-
-        def distance(end, start):
-            return (end - start)[:len(end)]
-
+        turn_number = Signal(8)
+        closed = Signal()                       # a byte that ends an answer may be uncut
         m.d.comb += [
             write.addr.eq(fill),
             write.data.eq(self.i_packet.p.data),
             write.en.eq(self.i_packet.valid & self.i_packet.ready),
-            self.i_packet.ready.eq(distance(fill, keep) != self.ring),
+            self.i_packet.ready.eq(fill != base ^ self.ring),
         ]
         with m.If(write.en):
             m.d.sync += fill.eq(fill + 1)
 
-        # Where each unacknowledged frame ends, so that it is cut the same way when sent again.
-        m.submodules.ends = ends = memory.Memory(shape=len(fill), depth=self.frames, init=[])
-        ends_write = ends.write_port()
-        ends_turn, ends_acked = ends.read_port(domain="comb"), ends.read_port(domain="comb")
-        m.d.comb += [ends_turn.addr.eq(turn_number), ends_acked.addr.eq(event.ack - 1)]
+        # Where each unacknowledged frame starts, so that it is cut the same way when sent again.
+        m.submodules.starts = starts = memory.Memory(shape=len(fill), depth=self.frames, init=[])
+        starts_write, starts_read = starts.write_port(), starts.read_port(domain="comb")
+        number = Signal(range(2 * self.frames))
+        place = Signal.like(fill)               # where frame `number` starts
+        m.d.comb += [
+            starts_write.addr.eq(fresh_number),
+            starts_write.data.eq(fresh),
+            starts_read.addr.eq(number),
+            place.eq(Mux(number == fresh_number[:len(number)], fresh, starts_read.data)),
+        ]
 
-        start = Signal()        # a payload frame is taken up this cycle
-        again = Signal()        # it has been sent before
         waiting = Signal.like(fill)
-        length = Signal(range(MAX_PAYLOAD + 1))
-        stop = Signal.like(fill)
+        unacked = Signal(8)                     # frames sent behind the acknowledgement under way
+        outstanding = Signal(8)
+        seen = Signal(8)
+        room = Signal()
+        told = Signal(8, init=self.window)      # window last told to the host
+        again = Signal()
+        plenty = Signal()
         can_cut = Signal()
-        due = Signal()          # an answer
-        m.d.comb += [
-            again.eq(turn_number != fresh_number),
-            waiting.eq(distance(ready, fresh)),
-            length.eq(Mux(distance(fill, fresh) >= MAX_PAYLOAD, MAX_PAYLOAD, waiting)),
-            can_cut.eq((length != 0) & (distance(fresh_number, base_number) < self.frames)),
-            stop.eq(Mux(again, ends_turn.data, fresh + length)),
-            ends_write.addr.eq(fresh_number),
-            ends_write.data.eq(stop),
-            ends_write.en.eq(start & ~again),
+        # These hang a cycle behind: what they look at rests for longer before it counts.
+        m.d.sync += [
+            waiting.eq(fill - fresh),
+            unacked.eq(fresh_number - seen),
+            outstanding.eq(fresh_number - base_number),
+            room.eq((told < 2) & (self.i_state.window > told) & (self.i_state.window >= self.window // 2)),
         ]
-        passed = Signal(8)
-        moved = Signal()
         m.d.comb += [
-            passed.eq(event.ack - base_number),
-            moved.eq(event.acked & (passed != 0) & (passed <= distance(fresh_number, base_number))),
+            again.eq(turn_number[:len(number)] != fresh_number[:len(number)]),
+            plenty.eq(waiting >= MAX_PAYLOAD),
+            can_cut.eq((plenty | (closed & (waiting != 0))) & ~outstanding[len(number) - 1]),
         ]
 
-        HEAD, NONCE, PAYLOAD, SUM = range(4)
-        part = Signal(range(4), init=HEAD)
-        index = Signal(2)
-        hello = Signal()                    # a HELLO is due
+        # What the receiving half said and no frame has taken up yet.
+        hello = Signal()
         nonce = Signal(8 * NONCE_BYTES)
-        greeting = Signal()                 # the frame under way is a HELLO
-        filled = Signal()                   # the frame under way has payload
-        resend = Signal()
-        head = Signal(8 * HEADER_BYTES)
+        due = Signal()          # an answer
+        missing = Signal()      # which asks for what is missing
+        acked = Signal()
+        ack = Signal(8)
+        asked = Signal()        # the host misses something
+
+        # The frame under way.
         at = Signal.like(fill)
         until = Signal.like(fill)
-        told = Signal(8, init=self.window)  # window last told to the host
-        body = stuffer.i
-        step = Signal()
-        m.d.comb += [
-            step.eq(body.valid & body.ready),
-            read.addr.eq(at + (step & (part == PAYLOAD))),
-            crc.i_data.eq(body.p.data),
-            crc.i_valid.eq(step & (part != SUM)),
-        ]
-        room = Signal()
-        wanted = Signal()
-        m.d.comb += [
-            room.eq((told < 2) & (self.i_state.window > told) & (self.i_state.window >= self.window // 2)),
-            wanted.eq(hello | due | room | again | can_cut),
-        ]
-        with m.FSM():
-            with m.State("IDLE"):
-                m.d.sync += keep.eq(base)
-                m.d.comb += [crc.i_start.eq(1), self.o_busy.eq(wanted | self.o_line.valid)]
-                # An event waits for no one, so a frame waits for the event.
-                with m.If(wanted & ~(event.session | event.acked | event.answer)):
-                    m.d.comb += start.eq(~hello & (again | can_cut))
-                    m.d.sync += [
-                        greeting.eq(hello),
-                        filled.eq(start),
-                        due.eq(0),
-                        resend.eq(0),
-                        hello.eq(0),
-                        part.eq(HEAD),
-                        index.eq(0),
-                        at.eq(turn),
-                        until.eq(stop),
-                        told.eq(self.i_state.window),
-                        head.eq(Cat(
-                            Mux(hello, Const(KIND_HELLO, 8), Mux(resend, Const(KIND_DATA | RESEND, 8), KIND_DATA)),
-                            Mux(hello, Const(LINK_VERSION, 8), turn_number),
-                            self.i_state.expected,
-                            self.i_state.window,
-                        )),
-                    ]
-                    m.next = "BODY"
-            with m.State("BODY"):
-                with m.Switch(part):
-                    with m.Case(HEAD):
-                        m.d.comb += body.p.data.eq(head.word_select(index, 8))
-                    with m.Case(NONCE):
-                        m.d.comb += body.p.data.eq(nonce.word_select(index, 8))
-                    with m.Case(PAYLOAD):
-                        m.d.comb += body.p.data.eq(read.data)
-                    with m.Case(SUM):
-                        m.d.comb += [
-                            body.p.data.eq(crc.o_crc.word_select(index, 8)),
-                            body.p.last.eq(index == CRC_BYTES - 1),
-                        ]
-                m.d.comb += [body.valid.eq(1), self.o_busy.eq(1)]
-                with m.If(step):
-                    m.d.sync += index.eq(index + 1)
-                    with m.If(part == PAYLOAD):
-                        m.d.sync += [at.eq(at + 1), index.eq(0)]
-                        with m.If((at + 1)[:len(at)] == until):
-                            m.d.sync += part.eq(SUM)
-                    with m.Elif(index == 3):
-                        with m.Switch(part):
-                            with m.Case(HEAD):
-                                m.d.sync += part.eq(Mux(greeting, NONCE, Mux(filled, PAYLOAD, SUM)))
-                            with m.Case(NONCE):
-                                m.d.sync += part.eq(SUM)
-                            with m.Case(SUM):
-                                m.next = "IDLE"
+        filled = Signal()       # it has payload
+        greeting = Signal()     # it is a HELLO
+        resend = Signal()       # it asks for what is missing
+        sequence = Signal(8)
+        back = Signal()
+        free = Signal()         # all of it that is not checksum has been read
+        prepared = Signal()
+        emitted = Signal()      # the frame prepared goes out
 
-        with m.If(start):
-            m.d.sync += [turn.eq(stop), turn_number.eq(turn_number + 1)]
-            with m.If(~again):
-                m.d.sync += [fresh.eq(stop), fresh_number.eq(fresh_number + 1)]
-                # A frame of 256 bytes may run past the last `last`; were `ready` left behind, it would come to look
-                # ahead once `fill` has gone round.
-                with m.If(distance(ready, stop)[-1]):
-                    m.d.sync += ready.eq(stop)
+        def unless_new_session(state):
+            # What is looked at below may hang a cycle behind the reset.
+            with m.If(~event.session):
+                m.next = state
+
+        m.d.comb += number.eq(turn_number)
+        with m.FSM(name="prepare") as prepare:
+            with m.State("IDLE"):
+                m.d.sync += [seen.eq(ack), back.eq(asked)]
+                with m.If(free):
+                    with m.If(acked):
+                        m.d.sync += [acked.eq(0), asked.eq(0)]
+                        unless_new_session("RANGE")
+                    with m.Elif(hello | again):
+                        unless_new_session("START")
+                    with m.Elif(can_cut):
+                        unless_new_session("CUT")
+                    with m.Elif(due | room):
+                        unless_new_session("START")
+            with m.State("RANGE"):
+                m.next = "IDLE"
+                unless_new_session("ACKNOWLEDGE")
+            with m.State("ACKNOWLEDGE"):
+                m.d.comb += number.eq(seen)
+                with m.If(unacked <= outstanding):
+                    m.d.sync += [base.eq(place), base_number.eq(seen)]
+                m.next = "IDLE"
+                unless_new_session("TURN BACK")
+            with m.State("TURN BACK"):
+                # Or forward, where the host has more than had been sent again.
+                with m.If(back | (turn_number - base_number)[7]):
+                    m.d.sync += turn_number.eq(base_number)
+                m.next = "IDLE"
+            with m.State("CUT"):
+                m.d.comb += starts_write.en.eq(1)
+                m.d.sync += [
+                    fresh.eq(Mux(plenty, fresh + MAX_PAYLOAD, fill)),
+                    fresh_number.eq(fresh_number + 1),
+                    closed.eq(closed & plenty),
+                ]
+                m.next = "IDLE"
+                unless_new_session("START")
+            with m.State("START"):
+                m.d.sync += [
+                    at.eq(place),
+                    sequence.eq(turn_number),
+                    greeting.eq(hello),
+                    filled.eq(~hello & again),
+                    resend.eq(missing),
+                    told.eq(self.i_state.window),
+                    hello.eq(0),
+                    due.eq(0),
+                    missing.eq(0),
+                ]
+                with m.If(~hello & again):
+                    m.d.sync += turn_number.eq(turn_number + 1)
+                m.next = "IDLE"
+                unless_new_session("END")
+            with m.State("END"):
+                m.d.sync += until.eq(place)
+                m.next = "IDLE"
+                unless_new_session("READY")
+            with m.State("READY"):
+                m.d.comb += prepared.eq(1)
+                with m.If(emitted):
+                    m.next = "IDLE"
+
+        # A frame's bytes go through registers that all move at once: what the byte is, what it is if it is not from the
+        # ring, the byte, and the one that the stuffer holds.
+        move = Signal()
+        index = Signal(2)
+        following = Signal.like(at)
+        other = Signal(8)
+        from_ring = Signal()
+        body = Signal(8)
+        stages = [Signal(data.StructLayout({"valid": 1, "sum": 1, "last": 1}), name=f"stage_{n}") for n in range(3)]
+        m.d.comb += [
+            move.eq(stuffer.i.ready),
+            following.eq(at + 1),
+            read.addr.eq(at),
+            read.en.eq(move),
+        ]
+        with m.FSM(name="emit") as emit:
+            with m.State("REST"):
+                m.d.comb += [free.eq(1), emitted.eq(prepared & move)]
+                m.d.sync += index.eq(0)
+                with m.If(emitted):
+                    m.next = "HEAD"
+            with m.State("HEAD"):
+                m.d.comb += stages[0].valid.eq(1)
+                with m.If(move):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == HEADER_BYTES - 1):
+                        m.next = "SUM"
+                        with m.If(greeting):
+                            m.next = "NONCE"
+                        with m.Elif(filled):
+                            m.next = "PAYLOAD"
+            with m.State("NONCE"):
+                m.d.comb += stages[0].valid.eq(1)
+                with m.If(move):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == NONCE_BYTES - 1):
+                        m.next = "SUM"
+            with m.State("PAYLOAD"):
+                m.d.comb += stages[0].valid.eq(1)
+                with m.If(move):
+                    m.d.sync += at.eq(following)
+                    with m.If(following == until):
+                        m.next = "SUM"
+            with m.State("SUM"):
+                m.d.comb += [
+                    free.eq(1),
+                    stages[0].valid.eq(1),
+                    stages[0].sum.eq(1),
+                    stages[0].last.eq(index == CRC_BYTES - 1),
+                ]
+                with m.If(move):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(index == CRC_BYTES - 1):
+                        m.next = "REST"
+
+        with m.If(move):
+            m.d.sync += [
+                stages[1].eq(stages[0]),
+                stages[2].eq(stages[1]),
+                from_ring.eq(emit.ongoing("PAYLOAD")),
+                body.eq(Mux(from_ring, read.data, other)),
+                other.eq(Mux(emit.ongoing("NONCE"), nonce.word_select(index, 8), Array((
+                    Mux(greeting, Const(KIND_HELLO, 8), Mux(resend, Const(KIND_DATA | RESEND, 8), KIND_DATA)),
+                    # A HELLO comes first of all, when the number is 0.
+                    sequence | Mux(greeting, LINK_VERSION, 0),
+                    self.i_state.expected,
+                    told,
+                ))[index])),
+            ]
+        final = stages[2]
+        m.d.comb += [
+            crc.i_data.eq(body),
+            # Between two frames there is a stage without a byte.
+            crc.i_clear.eq(~final.valid),
+            crc.i_valid.eq(move),
+            crc.i_shift.eq(final.sum),
+            stuffer.i.valid.eq(final.valid),
+            stuffer.i.p.data.eq(Mux(final.sum, crc.o_crc[:8], body)),
+            stuffer.i.p.last.eq(final.last),
+        ]
+        m.d.comb += self.o_busy.eq(
+            ~prepare.ongoing("IDLE") | ~emit.ongoing("REST") | acked | hello | again | can_cut | due | room
+            | stages[1].valid | stages[2].valid | self.o_line.valid)
+
+        # Events wait for no one, so what they set stays set if a frame takes the same up this cycle.
         with m.If(write.en & self.i_packet.p.last):
-            m.d.sync += ready.eq(fill + 1)
-        with m.If(moved):
-            m.d.sync += [base.eq(ends_acked.data), base_number.eq(event.ack)]
-            with m.If(event.resend | (distance(turn_number, base_number) < passed)):
-                m.d.sync += [turn.eq(ends_acked.data), turn_number.eq(event.ack)]
-        with m.Elif(event.resend):
-            m.d.sync += [turn.eq(base), turn_number.eq(base_number)]
+            m.d.sync += closed.eq(1)
+        with m.If(event.acked):
+            m.d.sync += [acked.eq(1), ack.eq(event.ack)]
+        with m.If(event.resend):
+            m.d.sync += asked.eq(1)
         with m.If(event.answer):
             m.d.sync += due.eq(1)
         with m.If(event.missing):
-            m.d.sync += resend.eq(1)
+            m.d.sync += missing.eq(1)
         with m.If(event.session):
             # A frame under way goes out to its end, with bytes of no meaning: the host waits for HELLO alone.
-            m.d.sync += [pointer.eq(0) for pointer in (fill, ready, fresh, base, keep, turn)]
-            m.d.sync += [number.eq(0) for number in (base_number, turn_number, fresh_number)]
-            m.d.sync += [hello.eq(1), nonce.eq(event.nonce), due.eq(0), resend.eq(0)]
+            m.d.sync += [
+                fill.eq(0), fresh.eq(0), base.eq(0), fresh_number.eq(0), base_number.eq(0), turn_number.eq(0),
+                closed.eq(0), due.eq(0), missing.eq(0), acked.eq(0), asked.eq(0), hello.eq(1), nonce.eq(event.nonce),
+            ]
         return m

@@ -1,6 +1,6 @@
 """The streams of the link, and how bytes become words and words bytes."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,6 +17,8 @@ FRAMED_WORD = data.StructLayout({"data": 16, "last": 1, "cut": 1})
 class WordGather(wiring.Component):
     """Pairs bytes to words, low byte first: a word every two cycles, one cycle after its high byte.
 
+    `i.ready` hangs on registers alone: a low byte waits for nobody, a high byte until the word before it is gone.
+
     Members
     -------
     i : bytes; `last` ends a frame
@@ -30,22 +32,26 @@ class WordGather(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        odd = Signal()
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
-        with m.If(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
-        with m.If(self.i.valid & self.i.ready):
+        low = Signal(8)
+        odd = Signal()      # `low` is held
+        half = Signal()     # and ended the frame
+        m.d.comb += self.i.ready.eq(~odd | ~(self.o.valid | half))
+        with m.If(self.o.valid):
+            with m.If(self.o.ready):
+                m.d.sync += self.o.valid.eq(0)
+        with m.Else():
             m.d.sync += [
-                self.o.valid.eq(odd | self.i.p.last),
-                odd.eq(~odd & ~self.i.p.last),
-                self.o.p.last.eq(self.i.p.last),
-                self.o.p.cut.eq(~odd),
-                self.o.p.data[8:].eq(Mux(odd, self.i.p.data, 0)),
+                self.o.valid.eq(odd & (self.i.valid | half)),
+                self.o.p.data.eq(Cat(low, Mux(half, 0, self.i.p.data))),
+                self.o.p.last.eq(half | self.i.p.last),
+                self.o.p.cut.eq(half),
             ]
-            with m.If(~odd):
-                m.d.sync += self.o.p.data[:8].eq(self.i.p.data)
+        with m.If(~odd):
+            m.d.sync += [low.eq(self.i.p.data), odd.eq(self.i.valid), half.eq(self.i.valid & self.i.p.last)]
+        with m.Elif(~self.o.valid & (self.i.valid | half)):
+            m.d.sync += [odd.eq(0), half.eq(0)]
         with m.If(self.i_clear):
-            m.d.sync += [odd.eq(0), self.o.valid.eq(0)]
+            m.d.sync += [odd.eq(0), half.eq(0), self.o.valid.eq(0)]
         return m
 
 

@@ -1,6 +1,6 @@
 """Byte stuffing: how a frame's body goes on a line of plain bytes and comes off it."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,7 +11,7 @@ from .stream import BYTE
 class Stuffer(wiring.Component):
     """Puts frames on the line: `FLAG`, the body with FLAG and ESCAPE escaped, `FLAG`.
 
-    One line byte per cycle, none of latency: a body of n bytes, k of them escaped, takes n + k + 2 cycles.
+    One line byte per cycle, one of latency: a body of n bytes, k of them escaped, takes n + k + 2 cycles.
 
     Members
     -------
@@ -24,35 +24,43 @@ class Stuffer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        held = Signal(BYTE)
+        some = Signal()
         special = Signal()
-        m.d.comb += special.eq((self.i.p.data == FLAG) | (self.i.p.data == ESCAPE))
+        done = Signal()     # the byte held leaves
+        m.d.comb += [
+            self.i.ready.eq(~some | done),
+            self.o.payload.eq(FLAG),
+            self.o.valid.eq(some),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [
+                held.eq(self.i.payload),
+                some.eq(self.i.valid),
+                special.eq((self.i.p.data == FLAG) | (self.i.p.data == ESCAPE)),
+            ]
         with m.FSM():
             with m.State("OPEN"):
-                m.d.comb += [self.o.payload.eq(FLAG), self.o.valid.eq(self.i.valid)]
-                with m.If(self.o.valid & self.o.ready):
+                with m.If(some & self.o.ready):
                     m.next = "BODY"
             with m.State("BODY"):
-                m.d.comb += [self.o.valid.eq(self.i.valid), self.o.payload.eq(self.i.p.data)]
-                with m.If(special):
-                    m.d.comb += self.o.payload.eq(ESCAPE)
-                    with m.If(self.o.valid & self.o.ready):
+                m.d.comb += [
+                    self.o.payload.eq(Mux(special, ESCAPE, held.data)),
+                    done.eq(self.o.ready & ~special),
+                ]
+                with m.If(some & self.o.ready):
+                    with m.If(special):
                         m.next = "ESCAPED"
-                with m.Else():
-                    m.d.comb += self.i.ready.eq(self.o.ready)
-                    with m.If(self.i.valid & self.i.ready & self.i.p.last):
+                    with m.Elif(held.last):
                         m.next = "CLOSE"
             with m.State("ESCAPED"):
-                m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.payload.eq(self.i.p.data ^ ESCAPE_XOR),
-                    self.i.ready.eq(self.o.ready),
-                ]
+                m.d.comb += [self.o.payload.eq(held.data ^ ESCAPE_XOR), done.eq(self.o.ready)]
                 with m.If(self.o.ready):
                     m.next = "BODY"
-                    with m.If(self.i.p.last):
+                    with m.If(held.last):
                         m.next = "CLOSE"
             with m.State("CLOSE"):
-                m.d.comb += [self.o.payload.eq(FLAG), self.o.valid.eq(1)]
+                m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.next = "OPEN"
         return m

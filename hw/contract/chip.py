@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 ARITHMETIC_VERSION = 1
 MAP_BITS = 32  # width of every bitmap word (spikes, masks, histories)
 
@@ -29,6 +29,7 @@ class ChipConfig:
     lanes: int = 8              # synapses an engine adds per cycle; power of two
     units: int = 2              # neurons a neuron unit finishes per cycle; power of two, <= lanes
     shared: bool = False        # the three engines use one set of lanes in turn
+    slots: int = 2              # samples on the chip at once: with 2, one runs forward while another runs backward
     training: bool = True       # False builds the forward engine alone, without training state
     layers: int = 4             # layer descriptors
     events: int = 256           # entries of an event list: the widest layer's inputs and its bias
@@ -41,6 +42,7 @@ class ChipConfig:
     error_rows: int = 4096      # groups x batch x steps of errors of a batch (training)
     history_words: int = 2048   # words of the batch's spikes, by neuron (training)
     active_words: int = 256     # words of the batch's groups with errors, by group (training)
+    wide_rows: int = 0          # rows of `lanes` exact sums: the gradient runs; 0 = it is formed at the batch's end
     readouts: int = 16          # beats of readout accumulators and targets
     error_inputs: int = 64      # beats of errors on the last layer, one sample (training)
     sum_bits: int = 52          # exact accumulator for sums of binary16
@@ -56,10 +58,20 @@ class ChipConfig:
             value = getattr(self, field.name)
             if field.type is int and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise ValueError(f"{field.name} must be a whole number of at least 0, not {value!r}")
+        if self.wide_rows and (self.shared or not self.training):
+            raise ValueError("wide_rows must be 0 on a chip whose engines share their lanes or that does not train, "
+                             f"not {self.wide_rows!r}")
+        if self.slots not in (1, 2):
+            raise ValueError(f"slots must be 1 or 2, not {self.slots!r}")
         # A readout has 64 bits of its memory; the accumulators themselves end at 128.
         for name, least, most in (("sum_bits", 43, 64), ("product_bits", 83, 128)):
             if not least <= getattr(self, name) <= most:
                 raise ValueError(f"{name} must be from {least} to {most}, not {getattr(self, name)!r}")
+
+    @property
+    def sequenced(self) -> bool:
+        """Built as the sequenced core, which takes everything in turn."""
+        return self.shared and self.lanes == 1
 
     @property
     def beats(self) -> int:

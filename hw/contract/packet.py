@@ -5,8 +5,8 @@ The first word of every packet is `opcode | tag << 8`; an answer carries the tag
     WRITE      head, space, address low, address high, count, count words     no answer
     READ       head, space, address low, address high, count                  READ_DATA
     FILL       head, space, address low, address high, count low, count high, value      no answer
-    RUN        head, mask, sample                                              no answer; the next packet waits
-    ECHO       head, word                                                      ECHO
+    RUN        head, mask, sample                                              no answer; waits until the core takes it
+    ECHO       head, word                                                      ECHO, once no run is under way
     READ_DATA  head, space, count, count words, status: 0, or the Reason why the words mean nothing
     ERROR      head, reason, word                                              tag of the packet at fault
 

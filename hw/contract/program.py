@@ -28,6 +28,7 @@ class Space(IntEnum):
     ERRORS = 12
     HISTORY = 13
     ACTIVE = 14
+    TIMELINE = 15
 
 
 class Run(IntEnum):
@@ -38,6 +39,7 @@ class Run(IntEnum):
     LOSS = 4       # mean squared error of readouts and targets into the error inputs
     BACKWARD = 8   # and the spike history of the sample
     UPDATE = 16    # gradient of the batch, straight into the optimiser
+    SLOT = 256     # which of the chip's two samples this is about
 
 
 MAGIC = 0x50415541  # "AUAP", little endian
@@ -71,6 +73,11 @@ ENGINES = ("forward", "backward", "gradient")
 # 32 bits each. busy: cycles with a visit of a synapse group; skipped: visits of the dense schedule
 # that sparsity saved; stalled: cycles an engine was at work without a visit.
 COUNTERS = (*(f"{engine}.{kind}" for engine in ENGINES for kind in ("busy", "skipped", "stalled")), "cycles")
+
+
+# Rows of the TIMELINE space, 32 bits each, and who their level bits stand for (see hw/engine/timeline.py).
+TIMELINE_ROWS = 128
+TIMELINE_PARTS = ("forward", "loss", "backward", "gradient", "update")
 
 
 def words_of(bits: int) -> int:

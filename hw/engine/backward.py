@@ -1,19 +1,22 @@
 """Backward engine: errors times weights, through the neurons, back in time."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.chip import MAP_BITS, ChipConfig
 from ..contract.program import Space
 from ..neuron.lif_backward import LIFBackward
+from ..neuron.pipeline import delay
 from .beats import Collector, Feeder
-from .forward import shape_of
-from .memory import ReadPort, WritePort
+from .memory import ReadPort, WritePort, shape_of
 from .scan import EventList, Scanner, Stage
-from .schedule import Item
+from .schedule import LAYER_BITS, STEP_BITS, Item
+from .table import LayerWrite, Widths, attach
 from .walk import Walker
+
+Flags = data.StructLayout({"start": 1, "last": 1, "sum": 1, "spiking": 1, "soft": 1, "detach": 1})
 
 
 class BackwardEngine(wiring.Component):
@@ -31,14 +34,19 @@ class BackwardEngine(wiring.Component):
     """
 
     def __init__(self, config: ChipConfig, *, width: int, fraction: int):
-        self.config = config
+        self.config, self.widths = config, Widths(config)
         self.unit = LIFBackward(width=width, fraction=fraction)
         self._keep = config.membrane_rows > 0
-        ports = {"membranes": Out(ReadPort(**shape_of(config, Space.MEMBRANES)))} if self._keep else {}
+        ports: dict = {"membranes": Out(ReadPort(**shape_of(config, Space.MEMBRANES)))} if self._keep else {}
+        if not config.wide_rows:
+            ports |= {"active_read": Out(ReadPort(**shape_of(config, Space.ACTIVE))),
+                      "active": Out(WritePort(**shape_of(config, Space.ACTIVE)))}
         super().__init__({
-            "i": In(stream.Signature(Item)), "i_steps": In(12), "i_layers": In(8),
+            "i": In(stream.Signature(Item)), "layers": In(LayerWrite()),
+            "i_steps": In(STEP_BITS), "i_layers": In(LAYER_BITS),
             "i_batch_steps": In(20), "i_offset": In(20), "i_history_log": In(3), "i_errors_per_step": In(1),
-            "o_address": Out(24), "o_valid": Out(1), "o_first": Out(1), "o_last": Out(1), "o_factor": Out(16),
+            "o_address": Out(self.widths.synapse), "o_valid": Out(1), "o_first": Out(1), "o_last": Out(1),
+            "o_factor": Out(16),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1), "i_done": In(1),
             "rows": Out(ReadPort(**shape_of(config, Space.ERRORS))),
             "errors": Out(WritePort(**shape_of(config, Space.ERRORS))),
@@ -46,27 +54,29 @@ class BackwardEngine(wiring.Component):
             "masks": Out(ReadPort(**shape_of(config, Space.MASKS))),
             "parameters": Out(ReadPort(**shape_of(config, Space.PARAMETERS))),
             "error_inputs": Out(ReadPort(**shape_of(config, Space.ERROR_INPUTS))),
-            "active_read": Out(ReadPort(**shape_of(config, Space.ACTIVE))),
-            "active": Out(WritePort(**shape_of(config, Space.ACTIVE))),
             **ports,
-            "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1), "o_saved": Out(32),
+            "o_retire": Out(1), "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1),
+            "o_saved": Out(self.widths.neuron + 1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        config, units, lanes = self.config, self.config.units, self.config.lanes
-        m.submodules.scanner = scanner = Scanner(
-            lanes=lanes, events=config.events, depth=config.error_rows, errors=True)
-        m.submodules.list = events = EventList(depth=scanner.events, width=scanner.event_bits)
-        m.submodules.walker = walker = Walker(
-            lanes=lanes, events=config.events, backward=True,
-            spike_rows=config.spike_rows, mask_rows=config.mask_rows)
-        m.submodules.feeder = feeder = Feeder(lanes=lanes, units=units)
-        m.submodules.collector = collector = Collector(lanes=lanes, units=units)
+        config, units = self.config, self.config.units
+        m.submodules.scanner = scanner = Scanner(config, errors=True)
+        m.submodules.list = events = EventList(depth=scanner.events, width=scanner.event.size)
+        m.submodules.walker = walker = Walker(config, backward=True)
+        kept = ("membranes",) if self._keep else ()
+        m.submodules.feeder = feeder = Feeder(
+            config, "state", "parameters", "per_neuron", "height_log", "spiking", "soft", "detach", *kept)
+        marked = () if config.wide_rows else ("active",)
+        m.submodules.collector = collector = Collector(config, "state", "outputs", "errors", *marked)
         m.submodules.state = state = Memory(shape=16 * units, depth=max(config.neurons, 2), init=[])
         state_r, state_w = state.read_port(), state.write_port()
+        for name, machine in (("scanner", scanner), ("feeder", feeder), ("collector", collector)):
+            attach(m, self, machine, name)
 
         connect(m, wiring.flipped(self.i), scanner.i)
+        connect(m, wiring.flipped(self.layers), walker.layers)
         m.submodules.stage = stage = Stage(scanner.o.payload.shape())
         connect(m, scanner.o, stage.i)
         connect(m, stage.o, walker.i)
@@ -89,11 +99,20 @@ class BackwardEngine(wiring.Component):
             self.o_visit.eq(walker.o_visit), self.o_saved.eq(walker.o_saved),
             feeder.i_layers.eq(self.i_layers), feeder.i_retire.eq(collector.o_retire),
             feeder.i_sum_valid.eq(self.i_sum_valid), self.o_shift.eq(feeder.o_shift),
-            self.o_final.eq(collector.o_final),
+            self.o_final.eq(collector.o_final), self.o_retire.eq(collector.o_retire),
         ]
+        neurons = self._neurons(m, feeder, state_r)
+        m.d.comb += [
+            feeder.i_collected.eq(neurons[0].o_valid),
+            collector.i_last.eq(delay(m, feeder.o_last, 2 + self.unit.latency, name="last")),
+        ]
+        self._collect(m, collector, neurons, state_w)
+        return m
 
-        layer = feeder.o_item.layer
-        error_address = Signal(24)
+    def _neurons(self, m, feeder, state_r):
+        """A beat reads what was kept of it as it is issued, and enters the units two cycles later (see forward)."""
+        units, layer = self.config.units, feeder.o_fields
+        error_address = Signal.like(self.error_inputs.address)
         m.d.comb += [
             state_r.addr.eq(layer.state + feeder.o_index),
             self.parameters.address.eq(layer.parameters + Mux(layer.per_neuron, feeder.o_index, 0)),
@@ -104,75 +123,97 @@ class BackwardEngine(wiring.Component):
             m.d.sync += error_address.eq(Mux(self.i_errors_per_step, step, 0))
         with m.Elif(feeder.o_issue):
             m.d.sync += error_address.eq(error_address + Mux(self.i_errors_per_step, self.i_steps, 1))
+        kept = None
         if self._keep:
-            membrane_address = Signal(24)
+            membrane_address = Signal.like(self.membranes.address)
             m.d.comb += self.membranes.address.eq(membrane_address)
             with m.If(feeder.o_begin):
-                m.d.sync += membrane_address.eq(feeder.o_next.layer.membranes + step)
+                m.d.sync += membrane_address.eq(feeder.o_next_fields.membranes + step)
             with m.Elif(feeder.o_issue):
                 m.d.sync += membrane_address.eq(membrane_address + self.i_steps)
+            kept = delay(m, self.membranes.data, 1, name="membranes")
 
-        issued, item, sums = Signal(), Signal(Item), Signal(len(self.i_sums), reset_less=True)
-        has_sum, spikes, masks = Signal(), Signal(units), Signal(units)
-        m.d.sync += [
-            issued.eq(feeder.o_issue), item.eq(feeder.o_item), sums.eq(self.i_sums), has_sum.eq(feeder.o_token.sum),
-            spikes.eq(feeder.o_token.spikes.word_select(feeder.o_beat, units)),
-            masks.eq(feeder.o_token.masks.word_select(feeder.o_beat, units)),
+        flags, entering = Signal(Flags), Signal(Flags)
+        m.d.comb += [
+            flags.start.eq(feeder.o_item.start), flags.last.eq(feeder.o_item.last), flags.sum.eq(feeder.o_token.sum),
+            flags.spiking.eq(layer.spiking), flags.soft.eq(layer.soft), flags.detach.eq(layer.detach),
+            entering.eq(delay(m, flags.as_value(), 2, name="flags")),
         ]
+        issued = delay(m, feeder.o_issue, 2, name="issued", reset_less=False)
+        height_log = delay(m, layer.height_log, 2, name="height_log")
+        sums = delay(m, self.i_sums, 2, name="sums")
+        spikes = delay(m, feeder.o_token.spikes.word_select(feeder.o_beat, units), 2, name="spikes")
+        masks = delay(m, feeder.o_token.masks.word_select(feeder.o_beat, units), 2, name="masks")
+        following = delay(m, state_r.data, 1, name="following")
+        constants = delay(m, self.parameters.data, 1, name="constants")
+        given = delay(m, self.error_inputs.data, 1, name="given")
         neurons = []
         for k in range(units):
             m.submodules[f"unit_{k}"] = unit = self.unit.create()
             neurons.append(unit)
             m.d.comb += [
-                unit.i_valid.eq(issued), unit.i_start.eq(item.start),
-                unit.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()), unit.i_has_sum.eq(has_sum),
-                unit.i_error.eq(self.error_inputs.data.word_select(k, 16)), unit.i_use_error.eq(item.last),
-                unit.i_next.eq(state_r.data.word_select(k, 16)),
-                unit.i_membrane.eq(self.membranes.data.word_select(k, 16) if self._keep else 0),
+                unit.i_valid.eq(issued), unit.i_start.eq(entering.start),
+                unit.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()), unit.i_has_sum.eq(entering.sum),
+                unit.i_error.eq(given.word_select(k, 16)), unit.i_use_error.eq(entering.last),
+                unit.i_next.eq(following.word_select(k, 16)),
+                unit.i_membrane.eq(kept.word_select(k, 16) if self._keep else 0),
                 unit.i_spike.eq(spikes[k]), unit.i_mask.eq(masks[k]),
-                unit.i_decay.eq(self.parameters.data.word_select(2 * k, 16)),
-                unit.i_threshold.eq(self.parameters.data.word_select(2 * k + 1, 16)),
-                unit.i_height_log.eq(item.layer.height_log),
-                unit.i_spiking.eq(item.layer.spiking), unit.i_soft.eq(item.layer.soft),
-                unit.i_detach.eq(item.layer.detach),
+                unit.i_decay.eq(constants.word_select(2 * k, 16)),
+                unit.i_threshold.eq(constants.word_select(2 * k + 1, 16)),
+                unit.i_height_log.eq(height_log),
+                unit.i_spiking.eq(entering.spiking), unit.i_soft.eq(entering.soft),
+                unit.i_detach.eq(entering.detach),
             ]
+        return neurons
 
-        done, index = collector.o_item, collector.o_index
-        beat, layer = neurons[0].o_valid, collector.o_item.layer
+    def _collect(self, m, collector, neurons, state_w):
+        """Errors of the batch, d[t+1], and the marks of groups with an error; registered but for the state."""
+        units = self.config.units
+        done, index, layer = collector.o_item, collector.o_index, collector.layer.fields
+        beat, first_group = neurons[0].o_valid, collector.o_index < collector.beats
         real = [index * units + k < layer.outputs for k in range(units)]
         errors = Cat(Mux(real[k], neurons[k].o_error, 0) for k in range(units))
+        # Ready as early as the descriptor: the item has been next for a cycle before its first beat.
         batch_step = Signal(20)
-        row_at, row = Signal(24), Signal(24)
+        row_at, row = Signal.like(self.errors.address), Signal.like(self.errors.address)
         some, any_error = Signal(), Signal()
         m.d.comb += [
-            collector.i_beat.eq(beat), feeder.i_collected.eq(beat),
-            self.o_overflow.eq(beat & Cat(unit.o_overflow & real[k] for k, unit in enumerate(neurons)).any()),
-            state_w.addr.eq(layer.state + index), state_w.en.eq(beat), state_w.data.eq(errors),
-            batch_step.eq(self.i_offset + done.step),
-            row.eq(Mux(index < collector.beats, layer.errors + batch_step, row_at)),
-            self.errors.address.eq(row), self.errors.data.eq(errors.replicate(collector.beats)),
+            collector.i_beat.eq(beat), state_w.addr.eq(layer.state + index), state_w.en.eq(beat),
+            state_w.data.eq(errors), row.eq(Mux(first_group, layer.errors + batch_step, row_at)),
             any_error.eq((errors != 0) | (some & (collector.o_beat != 0))),
         ]
+        m.d.sync += [
+            batch_step.eq(self.i_offset + done.step),
+            self.o_overflow.eq(beat & Cat(unit.o_overflow & real[k] for k, unit in enumerate(neurons)).any()),
+            self.errors.address.eq(row), self.errors.data.eq(errors.replicate(collector.beats)),
+            self.errors.enable.eq(Mux(beat, ((1 << units) - 1) << (collector.o_beat * units), 0)),
+        ]
         with m.If(beat):
-            m.d.comb += self.errors.enable.eq(((1 << units) - 1) << (collector.o_beat * units))
             m.d.sync += some.eq(any_error)
             with m.If(collector.o_group_end):
                 m.d.sync += row_at.eq(row + self.i_batch_steps)
 
-        # A group with a non-zero error sets its bit at this step of the batch, for the gradient to find.
+        if not self.config.wide_rows:
+            self._mark(m, collector, beat & collector.o_group_end, any_error, batch_step)
+
+    def _mark(self, m, collector, ends, any_error, batch_step):
+        """A group with a non-zero error sets its bit at this step of the batch, for the gradient to find.
+
+        Read in the cycle after the group's end, written two cycles later.
+        """
+        layer, first_group = collector.layer.fields, collector.o_index < collector.beats
         word_bits = (MAP_BITS - 1).bit_length()
-        active_at, active_row = Signal(24), Signal(24)
-        marking, mark_row, mark = Signal(), Signal(24), Signal(MAP_BITS)
-        m.d.comb += [
-            active_row.eq(Mux(index < collector.beats, layer.active + (batch_step >> word_bits), active_at)),
-            self.active_read.address.eq(active_row),
-            self.active.address.eq(mark_row), self.active.enable.eq(Mux(marking, -1, 0)),
+        active_at, active_row = Signal.like(self.active.address), Signal.like(self.active.address)
+        reading = Signal.like(self.active.address)
+        m.d.comb += active_row.eq(Mux(first_group, layer.active + (batch_step >> word_bits), active_at))
+        with m.If(ends):
+            m.d.sync += active_at.eq(active_row + (1 << self.i_history_log))
+        m.d.sync += reading.eq(active_row)
+        m.d.comb += self.active_read.address.eq(reading)
+        marking = delay(m, ends & any_error, 2, name="marking", reset_less=False)
+        mark = Signal(MAP_BITS)
+        m.d.sync += mark.eq(1 << delay(m, batch_step[:word_bits], 1, name="mark_step"))
+        m.d.sync += [
+            self.active.address.eq(delay(m, reading, 1, name="mark_row")), self.active.enable.eq(Mux(marking, -1, 0)),
             self.active.data.eq(self.active_read.data | mark),
         ]
-        m.d.sync += [
-            marking.eq(beat & collector.o_group_end & any_error), mark_row.eq(active_row),
-            mark.eq(1 << batch_step[:word_bits]),
-        ]
-        with m.If(beat & collector.o_group_end):
-            m.d.sync += active_at.eq(active_row + (1 << self.i_history_log))
-        return m

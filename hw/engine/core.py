@@ -1,26 +1,23 @@
-"""A core: memories, engines, and the sequence of one run."""
+"""A core: memories, engines, and what connects them."""
 
-from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.chip import ChipConfig
 from ..contract.geometry import geometry
-from ..contract.program import Run, Space
+from ..contract.program import Space
 from .backward import BackwardEngine
+from .bus import BusServer
 from .forward import ForwardEngine
-from .gradient import GradientEngine
-from .history import History
+from .gradients import BatchParts, RunningParts
 from .lanes import ONE, Lanes
-from .memory import BusMemory, SynapseMemory, row_words
+from .memory import BusMemory, SynapseMemory
 from .readout import LossEngine
 from .registers import Counters, Identity, Registers
 from .schedule import Mode, Schedule
-from .update import UpdateEngine
-
-Command = data.StructLayout({"mask": 16, "sample": 16})
-
-READERS = {Space.SPIKES: 2, Space.LAYERS: 2}
+from .sequence import Command, Sequencer
+from .timeline import Timeline
 
 
 class Core(wiring.Component):
@@ -29,20 +26,21 @@ class Core(wiring.Component):
     ::
 
                  bus ── memories, registers, counters, identity
-        runs ── sequence: clear, forward, loss, backward (with the sample's history), update
-                    │
-        Schedule ── ForwardEngine ── lanes      BackwardEngine ── lanes      GradientEngine ── lanes
-                                                                                   └── UpdateEngine
+        runs ── Sequencer ─┬─ front: Schedule ── ForwardEngine ── lanes, then LossEngine
+                           └─ rear:  Schedule ── BackwardEngine ── lanes, and beside it
+                                     History, at the end of a batch GradientEngine ── lanes ── UpdateEngine
+                                     or RunningGradient ── WideMemory, at the end Harvest ── UpdateEngine
 
-    A run takes its parts one after the other; `o_busy` is up from the cycle after it is taken until
-    its end, and the bus is only answered between runs. `sample` of a run is the first step of the
-    sample in its batch (sample number times steps).
+    Up to two runs are under way, of different slots (see `Sequencer`); where the engines share one set of
+    lanes, one. `sample` of a run is the first step of the sample in its batch (sample number times steps).
+    What the bus answers during runs, see `BusServer`.
 
     Members
     -------
     space, address, write_data, write, read : a request of the bus, held until `ready`
-    read_valid, read_data : two cycles after a read was taken
+    read_valid, read_data : `BusServer.latency` cycles after a read was taken
     error : no such space or address; with `ready` for a write, with `read_valid` for a read
+    o_busy : a run is under way, up from the cycle after it was taken until its counters have settled
     """
 
     def __init__(self, config: ChipConfig):
@@ -56,270 +54,176 @@ class Core(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
+        training, shared = config.training, config.shared and config.training
         m.submodules.registers = registers = Registers()
         m.submodules.counters = counters = Counters()
         m.submodules.identity = identity = Identity(config)
-        program = registers.o
+        m.submodules.timeline = timeline = Timeline()
+        m.submodules.sequencer = sequencer = Sequencer(slots=config.slots, overlap=not shared)
+        readers = {Space.SPIKES: 3 if training else 1, Space.PARAMETERS: 2 if training else 1, Space.READOUTS: 2,
+                   Space.ERRORS: 2 if config.wide_rows else 1}
         memories = {}
         for space, (width, depth) in geometry(config).items():
             if space == Space.SYNAPSES:
-                memory = SynapseMemory(lanes=config.lanes, depth=depth)
+                memory = SynapseMemory(lanes=config.lanes, depth=depth, columns=training)
             else:
-                memory = BusMemory(width=width, depth=depth, readers=READERS.get(space, 1))
+                memory = BusMemory(width=width, depth=depth, readers=readers.get(space, 1),
+                                   host_reader=1 if space == Space.READOUTS else 0)
             memories[space] = memory
             m.submodules[f"{space.name.lower()}_memory"] = memory
-        self._serve_bus(m, memories, {
-            Space.REGISTERS: (registers, registers.depth), Space.COUNTERS: (counters, counters.depth),
-            Space.IDENTITY: (identity, identity.depth),
-        })
-
-        forward_phase, loss_phase, backward_phase, update_phase = (Signal(name=name) for name in (
-            "forward_phase", "loss_phase", "backward_phase", "update_phase"))
-        launch = Signal()
-        layers, spikes, synapses = memories[Space.LAYERS], memories[Space.SPIKES], memories[Space.SYNAPSES]
-        m.submodules.schedule = schedule = Schedule(layers=config.layers, row_bits=layers.width)
+        m.submodules.bus = bus = BusServer(config, memories, {
+            Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,
+            Space.TIMELINE: timeline})
+        for name in ("space", "address", "write_data", "write", "read"):
+            m.d.comb += getattr(bus, name).eq(getattr(self, name))
+        for name in ("ready", "read_data", "read_valid", "error"):
+            m.d.comb += getattr(self, name).eq(getattr(bus, name))
+        ready = ~counters.o_clearing
         m.d.comb += [
-            schedule.i_steps.eq(program.steps), schedule.i_layers.eq(program.layers),
-            schedule.i_mode.eq(Mux(update_phase, Mode.GRADIENT, Mux(backward_phase, Mode.BACKWARD, Mode.FORWARD))),
-            schedule.i_start.eq(launch & (forward_phase | backward_phase | update_phase)),
-            layers.r0.address.eq(schedule.r_address), schedule.r_data.eq(layers.r0.data),
+            sequencer.i.payload.eq(self.runs.payload), sequencer.i.valid.eq(self.runs.valid & ready),
+            self.runs.ready.eq(sequencer.i.ready & ready),
+        ]
+        m.d.comb += [
+            bus.i_busy.eq(self.o_busy), bus.i_slots.eq(sequencer.o_slots),
+            self.o_busy.eq(sequencer.o_busy | counters.o_settling), counters.i_running.eq(sequencer.o_busy),
         ]
 
-        shared = config.shared and config.training
         width = config.product_bits if shared else config.sum_bits
         m.submodules.forward_lanes = sum_lanes = Lanes(
             lanes=config.lanes, units=config.units, products=shared, width=width)
         m.submodules.forward = forward = ForwardEngine(config, width=width, fraction=sum_lanes.fraction)
+        self._front(m, memories, registers.o, counters, sequencer, forward, sum_lanes, bus)
+        m.d.comb += registers.i_overflow.eq(forward.o_overflow)
+        later = Const(0, 1), Const(0, 1)
+        if training:
+            later = self._train(m, memories, registers, counters, sequencer, forward, sum_lanes, bus)
         m.d.comb += [
-            forward.i.payload.eq(schedule.o.payload), forward.i.valid.eq(schedule.o.valid & forward_phase),
-            forward.i_steps.eq(program.steps), forward.i_layers.eq(program.layers),
-            forward.i_sum_valid.eq(sum_lanes.o_valid & forward_phase), forward.i_sums.eq(sum_lanes.o_sums),
-            forward.i_done.eq(sum_lanes.o_done & forward_phase),
-            spikes.r0.address.eq(forward.spikes_in.address), forward.spikes_in.data.eq(spikes.r0.data),
-            synapses.r_address.eq(forward.o_address),
-            counters.forward_active.eq(forward_phase), counters.forward_visit.eq(forward.o_visit),
-            counters.forward_saved.eq(forward.o_saved),
-            registers.i_overflow.eq(forward.o_overflow),
+            timeline.i_running.eq(sequencer.o_busy),
+            timeline.i_levels.eq(Cat(sequencer.o_forward, sequencer.o_loss, *later, sequencer.o_update)),
         ]
-        connect(m, forward.spikes_out, spikes.w)
-        connect(m, forward.readouts, memories[Space.READOUTS].w)
-        self._read(m, memories[Space.PARAMETERS].r0, forward.parameters)
-        self._read(m, memories[Space.READOUTS].r0, forward.readout)
-        self._steer(m, sum_lanes, forward, synapses.r_data, forward_phase)
-        if shared:
-            with m.If(forward_phase):
-                m.d.comb += sum_lanes.i_factor.eq(ONE)
-        with m.If(forward_phase):
-            m.d.comb += schedule.o.ready.eq(forward.i.ready)
-
-        forward_done = Signal()
-        m.d.comb += forward_done.eq(forward.o_final)
-        if config.training:
-            phases = (loss_phase, backward_phase, update_phase)
-            done = self._train(m, memories, registers, counters, schedule, forward, sum_lanes, phases, launch)
-        else:
-            done = {}
-
-        mask = Signal(16)
-        order = [(Run.FORWARD, "Forward", forward_phase, forward_done)]
-        if config.training:
-            order += [(Run.LOSS, "Loss", loss_phase, done["loss"]),
-                      (Run.BACKWARD, "Backward", backward_phase, done["backward"]),
-                      (Run.UPDATE, "Update", update_phase, done["update"])]
-            m.d.comb += done["clear"].eq(launch & forward_phase & (mask & Run.CLEAR).any())
-        m.d.comb += [self.o_busy.eq(1), counters.i_running.eq(self.o_busy)]
-        with m.FSM():
-            with m.State("Idle"):
-                m.d.comb += [self.runs.ready.eq(1), self.o_busy.eq(0)]
-                m.d.sync += mask.eq(self.runs.payload.mask)
-                if config.training:
-                    m.d.sync += done["offset"].eq(self.runs.payload.sample)
-                with m.If(self.runs.valid):
-                    m.next = f"Start-{order[0][1]}"
-            for k, (bit, name, phase, finished) in enumerate(order):
-                following = f"Start-{order[k + 1][1]}" if k + 1 < len(order) else "Idle"
-                with m.State(f"Start-{name}"):
-                    # Clearing may outlast a short forward pass; what follows would write what it clears.
-                    with m.If((mask & bit).any() & (done["clearing"] if done and bit != Run.FORWARD else 0)):
-                        m.next = f"Start-{name}"
-                    with m.Elif((mask & bit).any()):
-                        m.d.comb += [launch.eq(1), phase.eq(1)]
-                        m.next = name
-                    with m.Else():
-                        m.next = following
-                with m.State(name):
-                    m.d.comb += phase.eq(1)
-                    with m.If(finished):
-                        m.next = following
         return m
 
-    @staticmethod
-    def _read(m, reader, port):
-        """Gives a reader to one of the ports that use it, by default; phases override the address."""
-        m.d.comb += [reader.address.eq(port.address), port.data.eq(reader.data)]
+    def _slotted(self, m, port, memory_port, slot, *, write: bool = False):
+        """Connects an engine's port of one sample to the memory of all."""
+        address = Cat(port.address, slot) if self.config.slots > 1 else port.address
+        m.d.comb += memory_port.address.eq(address)
+        if write:
+            m.d.comb += [memory_port.data.eq(port.data), memory_port.enable.eq(port.enable)]
+        else:
+            m.d.comb += port.data.eq(memory_port.data)
 
-    @staticmethod
-    def _steer(m, lanes, engine, words, phase):
-        with m.If(phase):
+    def _front(self, m, memories, program, counters, sequencer, forward, lanes, bus):
+        """Everything that a chip built for inference has."""
+        active, slot = sequencer.o_forward, sequencer.o_front_slot
+        mine = active if self.config.shared else 1
+        synapses = memories[Space.SYNAPSES]
+        m.submodules.schedule = schedule = Schedule(self.config)
+        connect(m, schedule.o, forward.i)
+        connect(m, bus.layers_0, forward.layers)
+        self._slotted(m, forward.spikes_in, memories[Space.SPIKES].r0, slot)
+        self._slotted(m, forward.spikes_out, memories[Space.SPIKES].w, slot, write=True)
+        self._slotted(m, forward.readout, memories[Space.READOUTS].r0, slot)
+        self._slotted(m, forward.readouts, memories[Space.READOUTS].w, slot, write=True)
+        connect(m, forward.parameters, memories[Space.PARAMETERS].r0)
+        m.d.comb += [
+            schedule.i_steps.eq(program.steps), schedule.i_layers.eq(program.layers),
+            schedule.i_mode.eq(Mode.FORWARD), schedule.i_start.eq(sequencer.o_forward_start),
+            forward.i_steps.eq(program.steps), forward.i_layers.eq(program.layers),
+            forward.i_sum_valid.eq(lanes.o_valid & mine), forward.i_sums.eq(lanes.o_sums),
+            forward.i_done.eq(lanes.o_done & mine), synapses.r_address.eq(forward.o_address),
+            counters.forward_active.eq(active), counters.forward_visit.eq(forward.o_visit),
+            counters.forward_saved.eq(forward.o_saved), sequencer.i_forward_done.eq(forward.o_final),
+        ]
+        self._steer(m, lanes, forward, synapses.r_data, active, shift=forward.o_shift)
+        if lanes.products:
+            with m.If(active):
+                m.d.comb += lanes.i_factor.eq(ONE)
+
+    def _steer(self, m, lanes, engine, words, active, *, shift):
+        """Gives an engine its lanes; `active` matters where engines share them."""
+        with m.If(active if self.config.shared else 1):
             m.d.comb += [
                 lanes.i_valid.eq(engine.o_valid), lanes.i_first.eq(engine.o_first), lanes.i_last.eq(engine.o_last),
-                lanes.i_words.eq(words),
+                lanes.i_words.eq(words), lanes.i_shift.eq(shift),
             ]
-            if hasattr(engine, "o_shift"):
-                m.d.comb += lanes.i_shift.eq(engine.o_shift)
 
-    def _train(self, m, memories, registers, counters, schedule, forward, sum_lanes, phases, launch):
-        """Everything that a chip built for inference does not have."""
-        config = self.config
-        loss_phase, backward_phase, update_phase = phases
-        program = registers.o
-        offset, clear = Signal(20), Signal()
-        spikes, synapses, layers = memories[Space.SPIKES], memories[Space.SYNAPSES], memories[Space.LAYERS]
+    def _train(self, m, memories, registers, counters, sequencer, forward, sum_lanes, bus):
+        """Everything that a chip built for inference does not have; whether backward and gradient are at work."""
+        config, program = self.config, registers.o
+        synapses = memories[Space.SYNAPSES]
+        going, updating, slot = sequencer.o_backward, sequencer.o_update, sequencer.o_rear_slot
+        mine = going if config.shared else 1
+        offset = Signal(20)
+        m.d.sync += offset.eq(sequencer.o_offset)
         if config.shared:
-            product_lanes = gradient_lanes = sum_lanes
+            product_lanes = sum_lanes
         else:
             m.submodules.backward_lanes = product_lanes = Lanes(
                 lanes=config.lanes, units=config.units, products=True, width=config.product_bits)
-            m.submodules.gradient_lanes = gradient_lanes = Lanes(
-                lanes=config.lanes, units=config.units, products=False, width=config.sum_bits)
         m.submodules.loss = loss = LossEngine(config)
         m.submodules.backward = backward = BackwardEngine(
             config, width=product_lanes.width, fraction=product_lanes.fraction)
-        m.submodules.gradient = gradient = GradientEngine(config)
-        m.submodules.update = update = UpdateEngine(
-            config, width=gradient_lanes.width, fraction=gradient_lanes.fraction)
-        m.submodules.history = history = History(config)
-        m.submodules.history_schedule = replay = Schedule(layers=config.layers, row_bits=layers.width)
+        m.submodules.rear_schedule = schedule = Schedule(config)
+        connect(m, bus.layers_1, backward.layers)
 
-        keep = config.membrane_rows > 0
-        connect(m, forward.masks, memories[Space.MASKS].w)
-        if keep:
-            connect(m, forward.membranes, memories[Space.MEMBRANES].w)
-            connect(m, backward.membranes, memories[Space.MEMBRANES].r0)
-        connect(m, loss.errors, memories[Space.ERROR_INPUTS].w)
-        connect(m, loss.targets, memories[Space.TARGETS].r0)
-        connect(m, backward.error_inputs, memories[Space.ERROR_INPUTS].r0)
-        connect(m, backward.masks, memories[Space.MASKS].r0)
+        front = sequencer.o_front_slot
+        self._slotted(m, forward.masks, memories[Space.MASKS].w, front, write=True)
+        self._slotted(m, backward.masks, memories[Space.MASKS].r0, slot)
+        if config.membrane_rows:
+            self._slotted(m, forward.membranes, memories[Space.MEMBRANES].w, front, write=True)
+            self._slotted(m, backward.membranes, memories[Space.MEMBRANES].r0, slot)
+        self._slotted(m, loss.targets, memories[Space.TARGETS].r0, front)
+        self._slotted(m, loss.errors, memories[Space.ERROR_INPUTS].w, front, write=True)
+        self._slotted(m, backward.error_inputs, memories[Space.ERROR_INPUTS].r0, slot)
+        self._slotted(m, backward.spikes, memories[Space.SPIKES].r1, slot)
+        with m.If(sequencer.o_loss):
+            self._slotted(m, loss.readout, memories[Space.READOUTS].r0, front)
+        connect(m, backward.parameters, memories[Space.PARAMETERS].r1)
         connect(m, backward.errors, memories[Space.ERRORS].w)
-        connect(m, history.history, memories[Space.HISTORY].w)
-        connect(m, gradient.o_token, update.i)
-        connect(m, replay.o, history.i)
-        m.d.comb += [port.data.eq(memory.data) for port, memory in (
-            (loss.readout, memories[Space.READOUTS].r0), (backward.parameters, memories[Space.PARAMETERS].r0),
-            (backward.rows, memories[Space.ERRORS].r0), (gradient.errors, memories[Space.ERRORS].r0),
-            (backward.active_read, memories[Space.ACTIVE].r0), (gradient.active, memories[Space.ACTIVE].r0),
-            (history.read, memories[Space.HISTORY].r0), (gradient.history, memories[Space.HISTORY].r0),
-            (history.spikes, spikes.r0), (backward.spikes, spikes.r1),
-        )]
-        m.d.comb += [
-            spikes.r1.address.eq(backward.spikes.address),
-            memories[Space.ERRORS].r0.address.eq(Mux(update_phase, gradient.errors.address, backward.rows.address)),
-            memories[Space.ACTIVE].r0.address.eq(
-                Mux(update_phase, gradient.active.address, backward.active_read.address)),
-            memories[Space.HISTORY].r0.address.eq(
-                Mux(update_phase, gradient.history.address, history.read.address)),
-            loss.i_start.eq(launch & loss_phase), loss.i_classes.eq(program.classes),
-            loss.i_inverse_steps.eq(program.inverse_steps), loss.i_gain.eq(program.error_gain),
-        ]
-        active = memories[Space.ACTIVE].w
-        source = backward.active
-        m.d.comb += [active.address.eq(source.address), active.data.eq(source.data), active.enable.eq(source.enable)]
-        with m.If(history.o_clearing):
-            source = history.active
-            m.d.comb += [
-                active.address.eq(source.address), active.data.eq(source.data), active.enable.eq(source.enable)]
-        with m.If(loss_phase):
-            m.d.comb += memories[Space.READOUTS].r0.address.eq(loss.readout.address)
+
+        final, gradient_done = Signal(), Signal()
+        if config.wide_rows:
+            build = RunningParts(config)
+        else:
+            build = BatchParts(config, lanes=sum_lanes if config.shared else None)
+        gradient, update = build.connect(
+            m, self, memories=memories, program=program, sequencer=sequencer, backward=backward, bus=bus,
+            offset=offset, done=gradient_done)
 
         m.d.comb += [
-            backward.i.payload.eq(schedule.o.payload), backward.i.valid.eq(schedule.o.valid & backward_phase),
+            loss.i_start.eq(sequencer.o_loss_start), loss.i_classes.eq(program.classes),
+            loss.i_inverse_steps.eq(program.inverse_steps), loss.i_gain.eq(program.error_gain),
+            schedule.i_steps.eq(program.steps), schedule.i_layers.eq(program.layers),
+            schedule.i_mode.eq(Mux(updating, Mode.GRADIENT, Mode.BACKWARD)),
+            schedule.i_start.eq(sequencer.o_backward_start | sequencer.o_update_start),
+            schedule.o.ready.eq(Mux(updating, build.items.ready, backward.i.ready)),
+            build.items.payload.eq(schedule.o.payload), build.items.valid.eq(schedule.o.valid & updating),
+            backward.i.payload.eq(schedule.o.payload), backward.i.valid.eq(schedule.o.valid & going),
             backward.i_steps.eq(program.steps), backward.i_layers.eq(program.layers),
             backward.i_batch_steps.eq(program.batch_steps), backward.i_offset.eq(offset),
             backward.i_history_log.eq(program.history_log), backward.i_errors_per_step.eq(program.errors_per_step),
-            backward.i_sum_valid.eq(product_lanes.o_valid & backward_phase),
-            backward.i_sums.eq(product_lanes.o_sums), backward.i_done.eq(product_lanes.o_done & backward_phase),
-            gradient.i.payload.eq(schedule.o.payload), gradient.i.valid.eq(schedule.o.valid & update_phase),
-            gradient.i_used_words.eq(program.used_words), gradient.i_used_steps.eq(program.used_steps),
-            gradient.i_history_log.eq(program.history_log), gradient.i_batch_steps.eq(program.batch_steps),
-            gradient.i_update_idle.eq(update.o_idle),
-            gradient.i_done.eq(gradient_lanes.o_done & update_phase),
-            update.i_item.eq(gradient.o_item), update.i_sums.eq(gradient_lanes.o_sums),
-            update.i_sum_valid.eq(gradient_lanes.o_valid & update_phase),
+            backward.i_sum_valid.eq(product_lanes.o_valid & mine),
+            backward.i_sums.eq(product_lanes.o_sums), backward.i_done.eq(product_lanes.o_done & mine),
             update.i_rate.eq(program.rate), update.i_momentum.eq(program.momentum),
             update.i_inverse_batch.eq(program.inverse_batch), update.i_gradient_log.eq(program.gradient_log),
             update.i_step_log.eq(program.step_log), update.i_use_momentum.eq(program.use_momentum),
-            update.r_data.eq(synapses.r_data), synapses.w_enable.eq(update.w_enable),
+            update.r_data.eq(synapses.c_data), synapses.w_enable.eq(update.w_enable),
             synapses.w_address.eq(update.w_address), synapses.w_data.eq(update.w_data),
-            history.i_steps.eq(program.steps), history.i_offset.eq(offset),
-            history.i_history_log.eq(program.history_log), history.i_clear.eq(clear),
-            replay.i_steps.eq(program.steps), replay.i_layers.eq(program.layers), replay.i_mode.eq(Mode.FORWARD),
-            replay.i_start.eq(launch & backward_phase),
-            layers.r1.address.eq(replay.r_address), replay.r_data.eq(layers.r1.data),
-            counters.backward_active.eq(backward_phase), counters.backward_visit.eq(backward.o_visit),
+            synapses.c_rows.eq(updating),
+            synapses.c_address.eq(Mux(updating, update.r_address, backward.o_address)),
+            counters.backward_active.eq(going), counters.backward_visit.eq(backward.o_visit),
             counters.backward_saved.eq(backward.o_saved),
-            counters.gradient_active.eq(update_phase), counters.gradient_visit.eq(gradient.o_visit),
-            counters.gradient_saved.eq(gradient.o_saved),
+            counters.gradient_visit.eq(gradient.o_visit), counters.gradient_saved.eq(gradient.o_saved.as_signed()),
             registers.i_overflow.eq(
                 forward.o_overflow | loss.o_overflow | backward.o_overflow | update.o_overflow),
+            sequencer.i_loss_done.eq(loss.o_idle), sequencer.i_backward_done.eq(final & gradient_done),
         ]
-        self._steer(m, product_lanes, backward, synapses.r_data, backward_phase)
-        self._steer(m, gradient_lanes, gradient, memories[Space.ERRORS].r0.data, update_phase)
-        with m.If(backward_phase):
-            m.d.comb += [
-                product_lanes.i_factor.eq(backward.o_factor),
-                synapses.r_address.eq(backward.o_address), synapses.r_column.eq(1),
-                memories[Space.PARAMETERS].r0.address.eq(backward.parameters.address),
-                spikes.r0.address.eq(history.spikes.address),
-                schedule.o.ready.eq(backward.i.ready),
-            ]
-        with m.If(update_phase):
-            m.d.comb += [
-                gradient_lanes.i_shift.eq(update.o_shift),
-                synapses.r_address.eq(update.r_address),
-                schedule.o.ready.eq(gradient.i.ready),
-            ]
-            if config.shared:
-                m.d.comb += gradient_lanes.i_factor.eq(ONE)
-
-        backward_final = Signal()
-        with m.If(launch):
-            m.d.sync += backward_final.eq(0)
+        m.d.comb += counters.gradient_active.eq(going if config.wide_rows else updating)
+        self._steer(m, product_lanes, backward, synapses.c_data, going, shift=backward.o_shift)
+        with m.If(mine):
+            m.d.comb += product_lanes.i_factor.eq(backward.o_factor)
+        with m.If(sequencer.o_backward_start):
+            m.d.sync += final.eq(0)
         with m.Elif(backward.o_final):
-            m.d.sync += backward_final.eq(1)
-        return {
-            "loss": ~launch & loss.o_idle,
-            "backward": backward_final & replay.o_idle & history.o_idle,
-            "update": gradient.o_final,
-            "clear": clear, "offset": offset, "clearing": history.o_clearing,
-        }
-
-    def _serve_bus(self, m, memories, small):
-        """Decodes spaces, checks addresses, and answers reads two cycles later."""
-        known, taken = Signal(), Signal()
-        results = []
-        m.d.comb += [self.ready.eq(~self.o_busy), taken.eq(self.ready & (self.read | self.write))]
-        table = {space: (memory, memory.depth * (self.config.lanes if space == Space.SYNAPSES else
-                                                 row_words(memory.width))) for space, memory in memories.items()}
-        for space, (unit, words) in (table | small).items():
-            chosen = Signal(name=f"{space.name.lower()}_chosen")
-            m.d.comb += [
-                chosen.eq((self.space == space) & (self.address < words)),
-                unit.host.address.eq(self.address), unit.host.data.eq(self.write_data),
-                unit.host.write.eq(taken & self.write & chosen), unit.host.read.eq(taken & self.read & chosen),
-            ]
-            with m.If(chosen):
-                m.d.comb += known.eq(1)
-            results.append((space, unit.host.result))
-        space_after, read_after, known_after = Signal(8), Signal(), Signal()
-        m.d.sync += [
-            space_after.eq(self.space), read_after.eq(taken & self.read), known_after.eq(known),
-            self.read_valid.eq(read_after),
-        ]
-        refused = Signal()
-        m.d.sync += refused.eq(~known_after)
-        with m.Switch(space_after):
-            for space, result in results:
-                with m.Case(space):
-                    m.d.sync += self.read_data.eq(result)
-        m.d.comb += self.error.eq(Mux(self.read_valid, refused, self.write & ~known))
-        return m
+            m.d.sync += final.eq(1)
+        return going & ~final, (going & ~gradient_done) if config.wide_rows else updating

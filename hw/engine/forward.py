@@ -1,28 +1,25 @@
 """Forward engine: spikes times weights into membranes, spikes and surrogate masks."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.chip import ChipConfig
-from ..contract.geometry import geometry
 from ..contract.program import Space
+from ..neuron.alignment import PLACING, added, placed_word
 from ..neuron.lif import LIFForward
-from ..numeric.binary16 import fixed
+from ..neuron.pipeline import Timed, Timeline, delay
 from .beats import Collector, Feeder
-from .memory import ReadPort, WritePort
+from .memory import ReadPort, WritePort, shape_of
 from .scan import EventList, Scanner, Stage
-from .schedule import Item
+from .schedule import LAYER_BITS, STEP_BITS, Item
+from .table import LayerWrite, Widths, attach
 from .walk import Walker
 
-SPIKE = 1 << 24  # 1.0 in units of 2^-24: what a spike adds to a readout that counts spikes
+SPIKE_LOG = 24  # 1.0 in units of 2^-24: what a spike adds to a readout that counts spikes
 
-
-def shape_of(config: ChipConfig, space: Space) -> dict[str, int]:
-    """Width and depth of a memory, as its ports take them."""
-    width, depth = geometry(config)[space]
-    return {"width": width, "depth": depth}
+Flags = data.StructLayout({"start": 1, "end": 1, "spiking": 1, "soft": 1, "strict": 1})
 
 
 class ForwardEngine(wiring.Component):
@@ -39,7 +36,7 @@ class ForwardEngine(wiring.Component):
     """
 
     def __init__(self, config: ChipConfig, *, width: int, fraction: int):
-        self.config = config
+        self.config, self.widths = config, Widths(config)
         self.unit = LIFForward(width=width, fraction=fraction)
         self._keep = config.training and config.membrane_rows > 0
         ports = {}
@@ -48,8 +45,9 @@ class ForwardEngine(wiring.Component):
         if self._keep:
             ports["membranes"] = Out(WritePort(**shape_of(config, Space.MEMBRANES)))
         super().__init__({
-            "i": In(stream.Signature(Item)), "i_steps": In(12), "i_layers": In(8),
-            "o_address": Out(24), "o_valid": Out(1), "o_first": Out(1), "o_last": Out(1),
+            "i": In(stream.Signature(Item)), "layers": In(LayerWrite()),
+            "i_steps": In(STEP_BITS), "i_layers": In(LAYER_BITS),
+            "o_address": Out(self.widths.synapse), "o_valid": Out(1), "o_first": Out(1), "o_last": Out(1),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1), "i_done": In(1),
             "spikes_in": Out(ReadPort(**shape_of(config, Space.SPIKES))),
             "spikes_out": Out(WritePort(**shape_of(config, Space.SPIKES))),
@@ -57,22 +55,26 @@ class ForwardEngine(wiring.Component):
             "readout": Out(ReadPort(**shape_of(config, Space.READOUTS))),
             "readouts": Out(WritePort(**shape_of(config, Space.READOUTS))),
             **ports,
-            "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1), "o_saved": Out(32),
+            "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1), "o_saved": Out(self.widths.neuron + 1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        config, units, lanes = self.config, self.config.units, self.config.lanes
-        m.submodules.scanner = scanner = Scanner(
-            lanes=lanes, events=config.events, depth=config.spike_rows, errors=False)
-        m.submodules.list = events = EventList(depth=scanner.events, width=scanner.event_bits)
-        m.submodules.walker = walker = Walker(lanes=lanes, events=config.events, backward=False)
-        m.submodules.feeder = feeder = Feeder(lanes=lanes, units=units)
-        m.submodules.collector = collector = Collector(lanes=lanes, units=units)
+        config, units = self.config, self.config.units
+        m.submodules.scanner = scanner = Scanner(config, errors=False)
+        m.submodules.list = events = EventList(depth=scanner.events, width=scanner.event.size)
+        m.submodules.walker = walker = Walker(config, backward=False)
+        m.submodules.feeder = feeder = Feeder(
+            config, "state", "parameters", "per_neuron", "half_width_log", "spiking", "soft", "strict")
+        kept = (("masks",) if config.training else ()) + (("membranes", "keep_membrane") if self._keep else ())
+        m.submodules.collector = collector = Collector(config, "state", "outputs", "spikes_out", "spiking", *kept)
         m.submodules.state = state = Memory(shape=16 * units, depth=max(config.neurons, 2), init=[])
         state_r, state_w = state.read_port(), state.write_port()
+        for name, machine in (("scanner", scanner), ("feeder", feeder), ("collector", collector)):
+            attach(m, self, machine, name)
 
         connect(m, wiring.flipped(self.i), scanner.i)
+        connect(m, wiring.flipped(self.layers), walker.layers)
         m.submodules.stage = stage = Stage(scanner.o.payload.shape())
         connect(m, scanner.o, stage.i)
         connect(m, stage.o, walker.i)
@@ -95,43 +97,57 @@ class ForwardEngine(wiring.Component):
             self.o_final.eq(collector.o_final),
         ]
 
-        # A beat reads its state and constants in the cycle it is issued, and enters the units in the next.
-        layer = feeder.o_item.layer
+        # A beat reads its state and constants in the cycle it is issued; a block RAM is slow, so they rest for one
+        # cycle in registers before they enter the units.
+        layer = feeder.o_fields
         m.d.comb += [
             state_r.addr.eq(layer.state + feeder.o_index),
             self.parameters.address.eq(layer.parameters + Mux(layer.per_neuron, feeder.o_index, 0)),
         ]
-        issued, item, sums = Signal(), Signal(Item), Signal(len(self.i_sums), reset_less=True)
-        m.d.sync += [
-            issued.eq(feeder.o_issue), item.eq(feeder.o_item), sums.eq(Mux(feeder.o_token.sum, self.i_sums, 0)),
+        flags = Signal(Flags)
+        m.d.comb += [
+            flags.start.eq(feeder.o_item.start), flags.end.eq(feeder.o_item.end), flags.spiking.eq(layer.spiking),
+            flags.soft.eq(layer.soft), flags.strict.eq(layer.strict),
         ]
+        issued = delay(m, feeder.o_issue, 2, name="issued", reset_less=False)
+        entering = Signal(Flags)
+        m.d.comb += entering.eq(delay(m, flags.as_value(), 2, name="flags"))
+        half_width_log = delay(m, layer.half_width_log, 2, name="half_width_log")
+        sums = delay(m, delay(m, Mux(feeder.o_token.sum, self.i_sums, 0), 1, name="sums"), 1, name="sums")
+        leaks, constants = delay(m, state_r.data, 1, name="leaks"), delay(m, self.parameters.data, 1, name="constants")
         lifs = []
         for k in range(units):
             m.submodules[f"unit_{k}"] = lif = self.unit.create()
             lifs.append(lif)
             m.d.comb += [
-                lif.i_valid.eq(issued), lif.i_start.eq(item.start),
-                lif.i_last.eq(item.step == self.i_steps - 1),
+                lif.i_valid.eq(issued), lif.i_start.eq(entering.start), lif.i_last.eq(entering.end),
                 lif.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()),
-                lif.i_leak.eq(state_r.data.word_select(k, 16)),
-                lif.i_decay.eq(self.parameters.data.word_select(2 * k, 16)),
-                lif.i_threshold.eq(self.parameters.data.word_select(2 * k + 1, 16)),
-                lif.i_half_width_log.eq(item.layer.half_width_log),
-                lif.i_spiking.eq(item.layer.spiking), lif.i_soft.eq(item.layer.soft),
-                lif.i_strict.eq(item.layer.strict),
+                lif.i_leak.eq(leaks.word_select(k, 16)),
+                lif.i_decay.eq(constants.word_select(2 * k, 16)),
+                lif.i_threshold.eq(constants.word_select(2 * k + 1, 16)),
+                lif.i_half_width_log.eq(half_width_log),
+                lif.i_spiking.eq(entering.spiking), lif.i_soft.eq(entering.soft), lif.i_strict.eq(entering.strict),
             ]
+        self._collect(m, collector, lifs, state_w)
+        m.d.comb += [
+            feeder.i_collected.eq(lifs[0].o_valid),
+            collector.i_last.eq(delay(m, feeder.o_last, 2 + self.unit.latency, name="last")),
+        ]
+        return m
 
-        done = collector.o_item
-        beat = lifs[0].o_valid
-        index, layer = collector.o_index, done.layer
+    def _collect(self, m, collector, lifs, state_w):
+        """Writes what finished beats leave behind; every write but the state's is registered once."""
+        config, units, lanes = self.config, self.config.units, self.config.lanes
+        done, beat = collector.o_item, lifs[0].o_valid
+        index, layer = collector.o_index, collector.layer.fields
         real = Cat(index * units + k < layer.outputs for k in range(units))
         spike_bits = Cat(lif.o_spike for lif in lifs) & real
         mask_bits = Cat(lif.o_mask for lif in lifs) & real
         membranes = Cat(lif.o_membrane for lif in lifs)
+        first_group = index < collector.beats
+        m.d.sync += self.o_overflow.eq(beat & (Cat(lif.o_overflow for lif in lifs) & real).any())
         m.d.comb += [
-            collector.i_beat.eq(beat), feeder.i_collected.eq(beat),
-            self.o_overflow.eq(beat & (Cat(lif.o_overflow for lif in lifs) & real).any()),
-            state_w.addr.eq(layer.state + index), state_w.en.eq(beat),
+            collector.i_beat.eq(beat), state_w.addr.eq(layer.state + index), state_w.en.eq(beat),
             state_w.data.eq(Cat(lif.o_leak for lif in lifs)),
         ]
 
@@ -139,11 +155,11 @@ class ForwardEngine(wiring.Component):
             """Gathers the beats of a group to one row at (group, step)."""
             gathered = Signal(lanes, name=f"{name}_gathered")
             word = Cat(gathered, bits)[units:]
-            at, address = Signal(24, name=f"{name}_at"), Signal(24, name=f"{name}_address")
-            m.d.comb += [
-                address.eq(Mux(index < collector.beats, base + done.step, at)),
-                port.address.eq(address), port.data.eq(word), port.enable.eq(Mux(beat & collector.o_group_end, -1, 0)),
-            ]
+            at = Signal.like(port.address, name=f"{name}_at")
+            address = Signal.like(port.address, name=f"{name}_address")
+            m.d.comb += address.eq(Mux(first_group, base + done.step, at))
+            m.d.sync += [
+                port.address.eq(address), port.data.eq(word), port.enable.eq(Mux(beat & collector.o_group_end, -1, 0))]
             with m.If(beat):
                 m.d.sync += gathered.eq(word)
                 with m.If(collector.o_group_end):
@@ -153,33 +169,34 @@ class ForwardEngine(wiring.Component):
         if config.training:
             per_group(mask_bits, "masks", layer.masks, self.masks)
         if self._keep:
-            at, address = Signal(24), Signal(24)
-            m.d.comb += [
-                address.eq(Mux(collector.o_fresh, layer.membranes + done.step, at)),
+            at, address = Signal.like(self.membranes.address), Signal.like(self.membranes.address)
+            m.d.comb += address.eq(Mux(collector.o_fresh, layer.membranes + done.step, at))
+            m.d.sync += [
                 self.membranes.address.eq(address), self.membranes.data.eq(membranes),
                 self.membranes.enable.eq(Mux(beat & layer.keep_membrane, -1, 0)),
             ]
             with m.If(beat):
                 m.d.sync += at.eq(address + self.i_steps)
 
-        # Readouts: an exact sum over steps, read in the beat's cycle and written in the next.
-        adding, adding_item, at = Signal(), Signal(Item), Signal(16)
-        adding_spikes, adding_membranes = Signal(units), Signal(16 * units)
+        # Readouts: an exact sum over steps, read in the beat's cycle, added two cycles later, written in the next.
+        # The same beat of the next step comes later than that: its state is not there before.
         m.d.comb += self.readout.address.eq(index)
-        m.d.sync += [
-            adding.eq(beat & done.last), adding_item.eq(done), at.eq(index),
-            adding_spikes.eq(spike_bits), adding_membranes.eq(membranes),
-        ]
-        sums = []
+        line = Timeline(m)
+        assert PLACING == 2
+        before = delay(m, self.readout.data, 1, name="readout_before")
+        adding = delay(m, Cat(beat & done.last, done.start, layer.spiking, spike_bits), 2, name="adding",
+                       reset_less=False)
+        at = delay(m, index, 2, name="readout_at")
+        totals = []
         for k in range(units):
-            term = Mux(adding_item.layer.spiking, Mux(adding_spikes[k], SPIKE, 0),
-                       fixed(m, adding_membranes.word_select(k, 16)))
-            before = self.readout.data.word_select(k, 64)[:config.sum_bits].as_signed()
-            total = Signal(config.sum_bits, name=f"total_{k}")
-            m.d.comb += total.eq(Mux(adding_item.start, 0, before) + term)
-            sums.append(total.as_signed())
-        m.d.comb += [
-            self.readouts.address.eq(at), self.readouts.enable.eq(Mux(adding, -1, 0)),
-            self.readouts.data.eq(Cat(Cat(total, total[-1].replicate(64 - config.sum_bits)) for total in sums)),
+            membrane = Timed(membranes.word_select(k, 16), 0)
+            negative = Timed(membrane.value[15], 0)
+            term = line.at(placed_word(line, m, membrane, negative=negative, name=f"readout_{k}"), 2)
+            minus = line.at(negative, 2) & ~adding[2]
+            held = Mux(adding[1], 0, before.word_select(k, 64)[:config.sum_bits])
+            totals.append(added(held, Mux(adding[2], adding[3 + k] << SPIKE_LOG, term), negative=minus,
+                                bits=config.sum_bits))
+        m.d.sync += [
+            self.readouts.address.eq(at), self.readouts.enable.eq(Mux(adding[0], -1, 0)),
+            self.readouts.data.eq(Cat(Cat(total, total[-1].replicate(64 - config.sum_bits)) for total in totals)),
         ]
-        return m

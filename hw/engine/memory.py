@@ -1,10 +1,20 @@
 """Core memories that the host bus reaches while the core is idle, and the skewed synapse memory."""
 
-from amaranth.hdl import C, Cat, Module, Signal, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
+
+from ..contract.chip import ChipConfig
+from ..contract.geometry import geometry
+from ..contract.program import Space
+
+
+def shape_of(config: ChipConfig, space: Space) -> dict[str, int]:
+    """Width and depth of a memory, of one sample where it holds several, as its ports take them."""
+    width, depth = geometry(config.replace(slots=1))[space]
+    return {"width": width, "depth": depth}
 
 
 def row_words(width: int) -> int:
@@ -45,8 +55,8 @@ class HostPort(wiring.Signature):
 class BusMemory(wiring.Component):
     """Memory of `depth` rows with one writer, some readers, and a 16-bit view for the host bus.
 
-    Reads give data one cycle after the address. The host shares the writer and reader 0; it must
-    only come while the core is idle, which the command processor sees to. A row of `width` bits is
+    Reads give data one cycle after the address. The host shares the writer and one reader; it must
+    only come while nobody else uses them, which the core sees to. A row of `width` bits is
     2^k bus words (`row_words`), low word first.
 
     Members
@@ -56,8 +66,9 @@ class BusMemory(wiring.Component):
     host : the host's view
     """
 
-    def __init__(self, *, width: int, depth: int, readers: int = 1):
+    def __init__(self, *, width: int, depth: int, readers: int = 1, host_reader: int = 0):
         self.width, self.depth, self.readers = width, max(depth, 2), readers
+        self.host_reader = host_reader
         self.row_words = row_words(width)
         self.address_bits = ceil_log2(self.depth)
         shape = {"width": width, "depth": depth}
@@ -69,7 +80,9 @@ class BusMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         grain, w, host = granule(self.width), self.w, self.host
-        m.submodules.memory = memory = Memory(shape=unsigned(self.width), depth=self.depth, init=[])
+        # Wide and shallow ones too: registers or LUT memory would take hundreds of cells.
+        attributes = {"ram_style": "block"} if self.width * self.depth >= 256 else {}
+        m.submodules.memory = memory = Memory(shape=unsigned(self.width), depth=self.depth, init=[], attrs=attributes)
         writer = memory.write_port(granularity=grain if grain < self.width else None)
         sub_bits = ceil_log2(self.row_words)
         h_row = host.address[sub_bits:sub_bits + self.address_bits]
@@ -84,7 +97,7 @@ class BusMemory(wiring.Component):
         for n in range(self.readers):
             reader, port = memory.read_port(), getattr(self, f"r{n}")
             m.d.comb += [reader.addr.eq(port.address), port.data.eq(reader.data)]
-            if n == 0:
+            if n == self.host_reader:
                 sub = Signal(max(sub_bits, 1))
                 m.d.sync += sub.eq(h_sub)
                 padded = Cat(reader.data, C(0, 16 * self.row_words - self.width))
@@ -95,7 +108,7 @@ class BusMemory(wiring.Component):
 
 
 class SynapseMemory(wiring.Component):
-    """`lanes` banks of binary16 words, read by rows and by columns at full width.
+    """`lanes` banks of binary16 words, read by rows and by columns at full width, both in one cycle.
 
     Synapse (i, j) of a layer is in bank (i + j) mod lanes at row base + (j // lanes) * row_step + i.
     A row read gives lanes j..j+lanes-1 of input i at row address ...+ i. A column read gives inputs
@@ -104,46 +117,84 @@ class SynapseMemory(wiring.Component):
     skew costs one rotation and no transposed copy (after the classic skewed array of Budnik and
     Kuck, 1971).
 
-    Read latency: 2 cycles (memory, rotation), one read per cycle. Writes are by rows.
+    ::
+
+        r_address ──┐ (a write takes the port)
+        w_address ──┴─> port A ─┐                            ┌─> rotation ─> r_data
+                                banks (true dual port RAM) ──┤
+        c_address ────> port B ─┘                            └─> rotation ─> c_data
+
+    Read latency: 3 cycles (memory, register, rotation), a read of each port per cycle. A write, by rows,
+    takes port A: what was to be read there in the next cycle is lost. Its words come bank by bank, word b for
+    bank b (see `bank_of`): whoever gathers a row does so in that order for nothing. A column port with
+    `c_rows` high reads rows.
     """
 
-    latency = 2
+    latency = 3
 
-    def __init__(self, *, lanes: int, depth: int):
-        self.lanes, self.depth = lanes, max(depth, 2)
+    def __init__(self, *, lanes: int, depth: int, columns: bool = True):
+        self.lanes, self.depth, self.columns = lanes, max(depth, 2), columns
         self.address_bits = ceil_log2(self.depth)
+        bits = self.address_bits
+        ports = {"c_address": In(bits), "c_rows": In(1), "c_data": Out(16 * lanes)} if columns else {}
         super().__init__({
-            "r_address": In(24), "r_column": In(1), "r_data": Out(16 * lanes),
-            "w_enable": In(1), "w_address": In(24), "w_data": In(16 * lanes), "host": In(HostPort()),
+            "r_address": In(bits), "r_data": Out(16 * lanes), **ports,
+            "w_enable": In(1), "w_address": In(bits), "w_data": In(16 * lanes), "host": In(HostPort()),
         })
 
     def elaborate(self, platform):
         m = Module()
         lanes, bits = self.lanes, ceil_log2(self.lanes)
-        low = self.r_address[:bits] if bits else C(0, 1)
-        h_row, h_bank = self.host.address[bits:], (self.host.address[:bits] if bits else C(0, 1))
-        data, h_bank_read = [], Signal(max(bits, 1))
-        m.d.sync += h_bank_read.eq(h_bank)
-        w_words = [self.w_data.word_select(k, 16) for k in range(lanes)]
-        w_low = self.w_address[:bits] if bits else C(0, 1)
+        host = self.host
+        h_row, h_bank = host.address[bits:], (host.address[:bits] if bits else C(0, 1))
+        # Writes: registered, then port A of every bank.
+        w_enable, w_row = Signal(), Signal(self.address_bits)
+        w_words, address = Signal(16 * lanes), Signal(self.address_bits)
+        enable, stored = Signal(lanes), Signal(16 * lanes)
+        m.d.sync += [w_enable.eq(self.w_enable), w_row.eq(self.w_address), w_words.eq(self.w_data)]
+        m.d.comb += [enable.eq(w_enable.replicate(lanes)), stored.eq(w_words), address.eq(self.r_address)]
+        with m.If(w_enable):
+            m.d.comb += address.eq(w_row)
+        with m.If(host.write):
+            m.d.comb += [enable.eq(1 << h_bank), stored.eq(host.data.replicate(lanes))]
+        with m.If(host.write | host.read):
+            m.d.comb += address.eq(h_row)
+
+        readers = [([], "r")] + ([([], "c")] if self.columns else [])
         for b in range(lanes):
             m.submodules[f"bank_{b}"] = bank = Memory(shape=unsigned(16), depth=self.depth, init=[])
             writer, reader = bank.write_port(), bank.read_port()
-            skewed = Cat((C(b, bits) - low)[:bits], self.r_address[bits:]) if bits else self.r_address
-            m.d.comb += reader.addr.eq(self.r_address)
-            with m.If(self.r_column):
-                m.d.comb += reader.addr.eq(skewed)
-            with m.If(self.host.read):
-                m.d.comb += reader.addr.eq(h_row)
-            rotated = Cat(w_words[(b - r) % lanes] for r in range(lanes)).word_select(w_low, 16)
-            m.d.comb += [writer.addr.eq(self.w_address), writer.data.eq(rotated), writer.en.eq(self.w_enable)]
-            with m.If(self.host.write):
-                m.d.comb += [writer.addr.eq(h_row), writer.data.eq(self.host.data), writer.en.eq(h_bank == b)]
-            data.append(reader.data)
-        shift = Signal(max(bits, 1))
-        m.d.sync += shift.eq(low)
-        m.d.comb += self.host.result.eq(Cat(*data).word_select(h_bank_read, 16))
-        for k in range(lanes):
-            choices = Cat(data[(k + r) % lanes] for r in range(lanes))
-            m.d.sync += self.r_data.word_select(k, 16).eq(choices.word_select(shift, 16) if bits else data[0])
+            m.d.comb += [
+                writer.addr.eq(address), writer.data.eq(stored.word_select(b, 16)), writer.en.eq(enable[b]),
+                reader.addr.eq(address),
+            ]
+            readers[0][0].append(reader.data)
+            if self.columns:
+                column = bank.read_port()
+                low = self.c_address[:bits]
+                skewed = Cat(Mux(self.c_rows, low, (C(b, bits) - low)[:bits]), self.c_address[bits:])
+                m.d.comb += column.addr.eq(skewed if bits else self.c_address)
+                readers[1][0].append(column.data)
+        low, h_read = Signal(max(bits, 1)), Signal(max(bits, 1))
+        m.d.sync += h_read.eq(h_bank)
+        m.d.comb += host.result.eq(Cat(*readers[0][0]).word_select(h_read, 16))
+        for words, name in readers:
+            source = self.r_address if name == "r" else self.c_address
+            held = Signal(16 * lanes, name=f"{name}_held", reset_less=True)
+            low, turn = Signal(max(bits, 1), name=f"{name}_low"), Signal(max(bits, 1), name=f"{name}_turn")
+            m.d.sync += [held.eq(Cat(*words)), low.eq(source[:bits]), turn.eq(low)]
+            m.d.sync += getattr(self, f"{name}_data").eq(_rotated(held, turn[:bits], lanes=lanes))
         return m
+
+
+def bank_of(lane: int, address: int, *, lanes: int) -> int:
+    """The bank of a row's word."""
+    return (lane + address) % lanes
+
+
+def _rotated(words, amount, *, lanes: int):
+    """Word k from word k + amount, mod lanes; one 2:1 multiplexer per bit and bit of amount."""
+    for k in range(len(amount)):
+        step = 16 << k
+        words = Mux(amount[k], Cat(words[step:], words[:step]), words)
+    return words

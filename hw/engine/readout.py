@@ -7,9 +7,8 @@ from amaranth.utils import ceil_log2
 
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
-from .forward import shape_of
 from .loss import MeanSquaredError
-from .memory import ReadPort, WritePort
+from .memory import ReadPort, WritePort, shape_of
 
 
 class LossEngine(wiring.Component):

@@ -1,9 +1,10 @@
 """Program registers, counters and identity: the small spaces of the host bus."""
 
-from amaranth.hdl import Module, Signal, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
 
 from ..contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION, ChipConfig
 from ..contract.program import COUNTERS, ENGINES, MAGIC, REGISTERS, length, offsets, words_of
@@ -28,36 +29,48 @@ class Registers(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        words, at = [], offsets(REGISTERS)
-        address = self.host.address
+        at, host = offsets(REGISTERS), self.host
+        # What the host reads back is a copy in a small memory: cheaper than a multiplexer of all registers.
+        m.submodules.copy = copy = Memory(shape=unsigned(16), depth=1 << (self.depth - 1).bit_length(), init=[])
+        writer, reader = copy.write_port(), copy.read_port()
+        m.d.comb += [
+            writer.addr.eq(host.address), writer.data.eq(host.data), writer.en.eq(host.write),
+            reader.addr.eq(host.address), host.result.eq(reader.data),
+        ]
         for name, bits, _ in REGISTERS:
             register = Signal(bits, name=name)
             m.d.comb += self.o[name].eq(register)
             for k in range(words_of(bits)):
-                part = register[16 * k:16 * k + 16]
-                words.append(part)
-                with m.If(self.host.write & (address == at[name] + k)):
-                    m.d.sync += part.eq(self.host.data)
+                with m.If(host.write & (host.address == at[name] + k)):
+                    m.d.sync += register[16 * k:16 * k + 16].eq(host.data)
             if name == "overflow":
+                asked = Signal()
+                m.d.sync += asked.eq(host.address == at[name])
+                with m.If(asked):
+                    m.d.comb += host.result.eq(register)
                 with m.If(self.i_overflow):
                     m.d.sync += register.eq(1)
-        with m.Switch(address[:self.depth.bit_length()]):
-            for k, part in enumerate(words):
-                with m.Case(k):
-                    m.d.sync += self.host.result.eq(part)
         return m
 
 
 class Counters(wiring.Component):
-    """Busy, skipped and stalled cycles of each engine; any write clears them all."""
+    """Busy, skipped and stalled cycles of each engine; any write clears them all.
+
+    Each counter gathers what comes in a few bits of its own. Every `turn` cycles it is added to a total of 32
+    bits; the totals are in one memory behind one adder. `o_settling` is high from the first cycle after
+    `i_running` until all is in the totals. `o_clearing` is high after a write until they are clear; nothing is
+    counted meanwhile.
+    """
 
     depth = 2 * len(COUNTERS)
+    turn = 1 << (len(COUNTERS) - 1).bit_length()
 
-    def __init__(self):
+    def __init__(self, *, saved_bits: int = 21):
         ports = {}
         for engine in ENGINES:
-            ports |= {f"{engine}_active": In(1), f"{engine}_visit": In(1), f"{engine}_saved": In(32)}
-        super().__init__({"host": In(HostPort()), "i_running": In(1), **ports})
+            ports |= {f"{engine}_active": In(1), f"{engine}_visit": In(1), f"{engine}_saved": In(signed(saved_bits))}
+        super().__init__({"host": In(HostPort()), "i_running": In(1), "o_settling": Out(1),
+                          "o_clearing": Out(1), **ports})
 
     def elaborate(self, platform):
         m = Module()
@@ -66,19 +79,47 @@ class Counters(wiring.Component):
             active, visit = getattr(self, f"{engine}_active"), getattr(self, f"{engine}_visit")
             steps |= {f"{engine}.busy": visit, f"{engine}.stalled": active & ~visit,
                       f"{engine}.skipped": getattr(self, f"{engine}_saved")}
-        words = []
-        for name in COUNTERS:
-            # One stage between the engines and the wide adders, for the clock.
-            step, counter = Signal(len(steps[name]), name=f"{name}_step"), Signal(32, name=name)
-            m.d.sync += [step.eq(steps[name]), counter.eq(counter + step)]
-            with m.If(self.host.write):
-                m.d.sync += [counter.eq(0), step.eq(0)]
-            words += [counter[:16], counter[16:]]
-        with m.Switch(self.host.address[:self.depth.bit_length()]):
-            for k, part in enumerate(words):
+        clear = self.host.write
+        bits = ceil_log2(self.turn)
+        index, clearing, settling = Signal(bits), Signal(range(self.turn + 3)), Signal(range(self.turn + 4))
+        m.submodules.totals = totals = Memory(shape=unsigned(32), depth=self.turn, init=[])
+        writer, reader, viewer = totals.write_port(), totals.read_port(), totals.read_port()
+        chosen, adding, where = Signal(signed(32)), Signal(signed(32)), Signal(bits)
+        with m.Switch(index):
+            for k, name in enumerate(COUNTERS):
+                step = steps[name]
+                gathered = Signal(data_shape(step, self.turn), name=name.replace(".", "_"))
+                m.d.sync += gathered.eq(Mux(clear, 0, gathered + step))
                 with m.Case(k):
-                    m.d.sync += self.host.result.eq(part)
+                    m.d.comb += chosen.eq(gathered)
+                    m.d.sync += gathered.eq(Mux(clear, 0, step))
+        high = Signal()
+        m.d.sync += [
+            index.eq(index + 1), adding.eq(Mux(clear, 0, chosen)), where.eq(index), high.eq(self.host.address[0]),
+        ]
+        m.d.comb += [
+            # Only then: what the host reads must not be written in that cycle.
+            reader.addr.eq(index), writer.addr.eq(where), writer.en.eq(self.o_settling | self.o_clearing),
+            writer.data.eq(Mux(self.o_clearing, 0, reader.data + adding)),
+            viewer.addr.eq(self.host.address[1:]), self.host.result.eq(viewer.data.word_select(high, 16)),
+            self.o_settling.eq(settling != 0), self.o_clearing.eq(clearing != 0),
+        ]
+        with m.If(self.i_running):
+            m.d.sync += settling.eq(self.turn + 3)
+        with m.Elif(settling != 0):
+            m.d.sync += settling.eq(settling - 1)
+        with m.If(clear):
+            m.d.sync += clearing.eq(self.turn + 2)
+        with m.Elif(clearing != 0):
+            m.d.sync += clearing.eq(clearing - 1)
         return m
+
+
+def data_shape(step, times: int):
+    """Holds `times` of what `step` brings at most."""
+    shape = step.shape()
+    width = shape.width + ceil_log2(times)
+    return signed(width) if shape.signed else unsigned(width)
 
 
 class Identity(wiring.Component):

@@ -2,19 +2,36 @@
 
 from amaranth.hdl import Cat, Module, Signal, unsigned
 from amaranth.lib import data, stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
-from .memory import ReadPort
-from .schedule import Item
+from ..contract.chip import ChipConfig
+from ..contract.program import Space
+from .memory import ReadPort, shape_of
+from .schedule import LAYER_BITS, Item
+from .table import LayerPort, Widths, layer_view
 
-EVENT_BITS = 16
+ROWS = 8  # rows that may wait for their lanes to be listed
 
 
-def work_layout(events: int) -> data.StructLayout:
+def event_layout(config: ChipConfig, *, errors: bool) -> data.StructLayout:
+    """An entry of a list: where its synapses lie in the layer, or in memory with the error that multiplies them."""
+    widths = Widths(config)
+    if errors:
+        return data.StructLayout({"address": widths.synapse, "factor": 16})
+    return data.StructLayout({"address": widths.event})
+
+
+def work_layout(config: ChipConfig) -> data.StructLayout:
     """An item with its event list: how many events and in which of the two buffers, if in one at all."""
-    return data.StructLayout({"item": Item, "count": range(events + 1), "buffer": 1, "listed": 1})
+    return data.StructLayout({"item": Item, "count": range(max(config.events, 2) + 1), "buffer": 1, "listed": 1})
+
+
+def without_lowest(bits):
+    """The bits but for the lowest set one; no carry chain, for the few bits of a row."""
+    return Cat(bits[k] & bits[:k].any() for k in range(len(bits)))
 
 
 class Stage(wiring.Component):
@@ -32,7 +49,9 @@ class Stage(wiring.Component):
 
 
 class EventList(wiring.Component):
-    """Two buffers of `depth` events: one is filled while the other is replayed. Read latency 1."""
+    """Two buffers of `depth` events: one is filled while the other is replayed. Read latency 2."""
+
+    latency = 2
 
     def __init__(self, *, depth: int, width: int):
         self.depth, self.width = max(depth, 2), width
@@ -49,22 +68,26 @@ class EventList(wiring.Component):
         writer, reader = memory.write_port(), memory.read_port()
         m.d.comb += [
             writer.en.eq(self.w_enable), writer.addr.eq(Cat(self.w_index, self.w_buffer)),
-            writer.data.eq(self.w_event),
-            reader.addr.eq(Cat(self.r_index, self.r_buffer)), self.r_event.eq(reader.data),
+            writer.data.eq(self.w_event), reader.addr.eq(Cat(self.r_index, self.r_buffer)),
         ]
+        # A block RAM alone takes half a cycle of 10 ns to answer.
+        m.d.sync += self.r_event.eq(reader.data)
         return m
 
 
 class Credits(wiring.Component):
-    """Counts what is out: up with `give`, down with `back`, both in one cycle if need be."""
+    """Counts what is out: up with `give`, down with `back`, both in one cycle if need be. `full` is out == most."""
 
     def __init__(self, *, most: int):
         self._most = most
-        super().__init__({"give": In(1), "back": In(1), "out": Out(range(most + 1))})
+        super().__init__({"give": In(1), "back": In(1), "out": Out(range(most + 1)), "full": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
-        m.d.sync += self.out.eq(self.out + self.give - self.back)
+        with m.If(self.give & ~self.back):
+            m.d.sync += [self.out.eq(self.out + 1), self.full.eq(self.out == self._most - 1)]
+        with m.Elif(self.back & ~self.give):
+            m.d.sync += [self.out.eq(self.out - 1), self.full.eq(0)]
         return m
 
 
@@ -73,101 +96,140 @@ class Scanner(wiring.Component):
 
     ::
 
-        i (items) ──> rows of a memory, one per cycle ──> find-next, one hit per cycle ──> list ──> o (work)
+        i (items) ──> rows of a memory, one per cycle ──> rows with a set lane ──> find-next, one hit per cycle
+                                                          (a short queue)          ──> list ──> o (work)
 
-    Items without events to come take no list. A step of R rows with H set lanes takes at most
-    R + H + 4 cycles, behind the engine's back. It starts item n when at most
-    `i_layers` items before it have not retired, because what it reads was written by item
-    n - layers - 1.
+    Rows without a set lane are dropped before the queue, so an item of R rows with H set lanes is offered
+    at least max(R, H) and at most R + H - 1 cycles, besides `lag` and one for a bias, after it was taken,
+    behind the engine's back. Items without events to come take no list. It starts
+    item n when at most `i_layers` items before it have not retired, because what it reads was written by
+    item n - layers - 1.
 
     The two uses differ in what a row is: `spikes` rows are bitmaps and an event is the input's
-    index; error rows are `lanes` binary16 words and an event is (error, address of the synapse
-    column), for which the next layer's `row_step` is added per row.
+    index; error rows are `lanes` binary16 words and an event is (address of the synapse column, error),
+    for which the next layer's `row_step` is added per row.
     """
 
-    def __init__(self, *, lanes: int, events: int, depth: int, errors: bool):
-        self.lanes, self.errors = lanes, errors
-        self.events = max(events, 2)
-        self.event_bits = 16 + 24 if errors else EVENT_BITS
-        self._width = 16 * lanes if errors else lanes
+    lag = 6
+
+    def __init__(self, config: ChipConfig, *, errors: bool):
+        self.config, self.errors = config, errors
+        self.events = max(config.events, 2)
+        self.event = event_layout(config, errors=errors)
+        self.fields = (("next_errors", "next_groups", "next_weights", "next_row_step") if errors
+                       else ("spikes_in", "input_groups", "inputs", "bias"))
+        ports = {"i_offset": In(20)} if errors else {}
         super().__init__({
-            "i": In(stream.Signature(Item)), "i_layers": In(8), "i_steps": In(20), "i_offset": In(20),
+            "i": In(stream.Signature(Item)), "layer": Out(LayerPort(layer_view(config, *self.fields))),
+            "i_layers": In(LAYER_BITS), "i_steps": In(20), **ports,
             "i_retire": In(1), "i_release": In(1),
-            "rows": Out(ReadPort(width=self._width, depth=depth)),
+            "rows": Out(ReadPort(**shape_of(config, Space.ERRORS if errors else Space.SPIKES))),
             "w_enable": Out(1), "w_buffer": Out(1), "w_index": Out(ceil_log2(self.events)),
-            "w_event": Out(self.event_bits),
-            "o": Out(stream.Signature(work_layout(self.events))),
+            "w_event": Out(self.event.size),
+            "o": Out(stream.Signature(work_layout(config))),
         })
 
     def elaborate(self, platform):
         m = Module()
-        lanes, bits = self.lanes, ceil_log2(self.lanes)
-        m.submodules.flight = flight = Credits(most=512)
+        lanes, bits = self.config.lanes, ceil_log2(self.config.lanes)
+        m.submodules.flight = flight = Credits(most=self.config.layers + 2)
         m.submodules.lists = lists = Credits(most=2)
-        item, layer = Signal(Item), self.i.payload.layer
-        pending = Signal(lanes)               # lanes of the row not yet listed
-        row = Signal(16 * lanes) if self.errors else None
-        group, column, left = Signal(16), Signal(24), Signal(16)
-        address, count, buffer, listed = Signal(24), Signal(range(self.events + 1)), Signal(), Signal()
+        item, layer = Signal(Item), self.layer.fields
+        tag_bits = max(self.event["address"].width - bits, 1)
+        entry = data.StructLayout({
+            "lanes": lanes, "tag": tag_bits, "last": 1, **({"row": 16 * lanes} if self.errors else {})})
+        m.submodules.queue = queue = SyncFIFO(width=entry.size, depth=ROWS)
+        free = Signal()
+        m.d.sync += free.eq(flight.out <= self.i_layers)
         m.d.comb += [flight.back.eq(self.i_retire), lists.back.eq(self.i_release)]
 
-        rest = pending & (pending - 1)[:lanes]
+        # Rows: address, memory, register, queue.
+        address = Signal(len(self.rows.address))
+        left, tag = Signal(16), Signal(tag_bits)
+        issue, first = Signal(), Signal()
+        marks = data.StructLayout({"valid": 1, "last": 1, "tag": tag_bits})
+        reading, fetched = Signal(marks), Signal(marks)
+        row = Signal(self.rows.data.shape(), reset_less=True)
+        m.d.comb += self.rows.address.eq(address)
+        m.d.sync += [
+            reading.valid.eq(issue), reading.last.eq(left == 1), reading.tag.eq(tag),
+            fetched.eq(reading), row.eq(self.rows.data),
+        ]
+        with m.If(issue):
+            step = layer.next_row_step >> bits if self.errors else 1
+            m.d.sync += [address.eq(address + self.i_steps), left.eq(left - 1), tag.eq(tag + step)]
+        flags = Cat(row.word_select(k, 16).any() for k in range(lanes)) if self.errors else row
+        arrived = Signal(entry)
+        m.d.comb += [
+            arrived.lanes.eq(flags), arrived.tag.eq(fetched.tag), arrived.last.eq(fetched.last),
+            queue.w_data.eq(arrived), queue.w_en.eq(fetched.valid & (flags.any() | fetched.last)),
+        ]
+        if self.errors:
+            m.d.comb += arrived.row.eq(row)
+
+        # Lanes: one event per cycle from the row in hand, the next row as its last lane goes.
+        offered, held = Signal(entry), Signal(entry)
+        finished = Signal()  # the item's last row has been in hand
+        pending = held.lanes
+        rest = without_lowest(pending)
         lane = Signal(max(bits, 1))
         for k in reversed(range(lanes)):
             with m.If(pending[k]):
                 m.d.comb += lane.eq(k)
-        if self.errors:
-            arrived = Cat(self.rows.data.word_select(k, 16) != 0 for k in range(lanes))
-            event = Cat(row.word_select(lane, 16), (column + lane)[:24])
-        else:
-            arrived = self.rows.data
-            event = (group << bits) + lane if bits else group
-        next_address = Signal(24)
-        m.d.comb += [next_address.eq(address), self.rows.address.eq(next_address), self.w_event.eq(event)]
-        m.d.sync += address.eq(next_address)
+        hit = Signal()
+        count, buffer, listed = Signal(range(self.events + 1)), Signal(), Signal()
+        event = Signal(self.event)
         m.d.comb += [
-            self.w_buffer.eq(buffer), self.w_index.eq(count),
+            offered.eq(queue.r_data), hit.eq(pending.any()), queue.r_en.eq(~rest.any() & ~finished),
+            event.address.eq(Cat(lane, held.tag) if bits else held.tag),
+        ]
+        if self.errors:
+            m.d.comb += event.factor.eq(held.row.word_select(lane, 16) if bits else held.row)
+        m.d.sync += self.w_enable.eq(0)
+        with m.If(hit):
+            m.d.sync += [self.w_enable.eq(1), self.w_index.eq(count), self.w_event.eq(event), count.eq(count + 1),
+                         pending.eq(rest)]
+        with m.If(queue.r_en & queue.r_rdy):
+            m.d.sync += [held.eq(offered), finished.eq(offered.last)]
+        m.d.sync += self.w_buffer.eq(buffer)
+        m.d.comb += [
             self.o.payload.item.eq(item), self.o.payload.count.eq(count), self.o.payload.buffer.eq(buffer),
-            self.o.payload.listed.eq(listed),
+            self.o.payload.listed.eq(listed), self.layer.index.eq(item.layer),
         ]
 
+        empty = ~self.i.payload.active | (self.i.payload.last if self.errors else 0)
+        batch_step = Signal(20)
         with m.FSM():
             with m.State("Idle"):
-                m.d.sync += [item.eq(self.i.payload), count.eq(0), pending.eq(0)]
-                if self.errors:
-                    base, rows = layer.next_errors + self.i_offset + self.i.payload.step, layer.next_groups
-                    m.d.sync += column.eq(layer.next_weights - layer.next_row_step)
-                    empty = ~self.i.payload.active | self.i.payload.last
-                else:
-                    base, rows = layer.spikes_in + self.i.payload.step, layer.input_groups
-                    m.d.sync += group.eq(-1)
-                    empty = ~self.i.payload.active
-                m.d.comb += next_address.eq(base)
-                m.d.sync += [left.eq(rows), listed.eq(~empty)]
-                with m.If(self.i.valid & (flight.out <= self.i_layers) & (lists.out != 2)):
+                m.d.comb += self.layer.index.eq(self.i.payload.layer)
+                m.d.sync += [item.eq(self.i.payload), count.eq(0), listed.eq(~empty),
+                             batch_step.eq(self.i.payload.step + (self.i_offset if self.errors else 0))]
+                with m.If(self.i.valid & free & (lists.out != 2)):
                     m.d.comb += [self.i.ready.eq(1), flight.give.eq(1), lists.give.eq(~empty)]
-                    m.next = "Scan"
+                    m.next = "Load"
                     with m.If(empty):
                         m.next = "Send"
-            with m.State("Scan"):
-                with m.If(pending != 0):
-                    m.d.comb += self.w_enable.eq(1)
-                    m.d.sync += [count.eq(count + 1), pending.eq(rest)]
-                with m.If(rest == 0):
-                    with m.If(left != 0):
-                        m.d.comb += next_address.eq(address + self.i_steps)
-                        m.d.sync += [left.eq(left - 1), pending.eq(arrived), group.eq(group + 1)]
-                        if self.errors:
-                            m.d.sync += [row.eq(self.rows.data), column.eq(column + item.layer.next_row_step)]
-                    with m.Else():
-                        m.next = "Send"
-                        if not self.errors:
-                            with m.If(item.layer.bias):
-                                m.next = "Bias"
+            with m.State("Load"):
+                if self.errors:
+                    base, rows, first = layer.next_errors, layer.next_groups, layer.next_weights >> bits
+                else:
+                    base, rows, first = layer.spikes_in, layer.input_groups, 0
+                m.d.sync += [address.eq(base + batch_step), left.eq(rows), tag.eq(first), finished.eq(0)]
+                m.next = "Rows"
+            with m.State("Rows"):
+                m.d.comb += issue.eq(queue.level <= ROWS - 4)
+                with m.If(issue & (left == 1)):
+                    m.next = "Lanes"
+            with m.State("Lanes"):
+                with m.If(finished & ~rest.any()):
+                    m.next = "Send"
+                    if not self.errors:
+                        with m.If(layer.bias):
+                            m.next = "Bias"
             if not self.errors:
                 with m.State("Bias"):  # a bias is a synapse whose input always spikes
-                    m.d.comb += [self.w_enable.eq(1), self.w_event.eq(item.layer.inputs)]
-                    m.d.sync += count.eq(count + 1)
+                    m.d.sync += [self.w_enable.eq(1), self.w_index.eq(count), self.w_event.eq(layer.inputs),
+                                 count.eq(count + 1)]
                     m.next = "Send"
             with m.State("Send"):
                 m.d.comb += self.o.valid.eq(1)

@@ -1,18 +1,13 @@
 """The order in which an engine takes layers and steps."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import ceil_log2
 
-from ..contract.program import LAYER_FIELDS, words_of
+from ..contract.chip import ChipConfig
+from .table import LAYER_BITS, STEP_BITS, Widths
 
-STEP_BITS = 12
-
-
-def _layer_layout() -> data.StructLayout:
-    return data.StructLayout({name: signed(bits) if is_signed else unsigned(bits)
-                              for name, bits, is_signed in LAYER_FIELDS})
+__all__ = ["LAYER_BITS", "STEP_BITS", "Item", "Mode", "Schedule"]
 
 
 class Mode(enum.Enum, shape=2):
@@ -23,27 +18,16 @@ class Mode(enum.Enum, shape=2):
     GRADIENT = 2
 
 
-Layer = _layer_layout()
-
 Item = data.StructLayout({
     "active": 1,       # 0: a place in the order without work, only counted
     "step": STEP_BITS,
     "start": 1,        # the first step that this mode takes
+    "end": 1,          # the last step of the sample in time
     "first": 1,        # the layer next to the input
     "last": 1,         # the readout layer
     "final": 1,        # the last item of the run
-    "layer": Layer,
+    "layer": LAYER_BITS,
 })
-
-
-def layer_of_row(row) -> dict:
-    """Slices of a descriptor row (16-bit words) by field name."""
-    fields, at = {}, 0
-    for name, bits, is_signed in LAYER_FIELDS:
-        part = row[at:at + bits]
-        fields[name] = part.as_signed() if is_signed else part
-        at += 16 * words_of(bits)
-    return fields
 
 
 class Schedule(wiring.Component):
@@ -55,58 +39,56 @@ class Schedule(wiring.Component):
     L - 1 items of a layer sweep in flight without a bubble. Items outside the steps are inactive.
     The gradient takes each layer once.
 
-    One item takes 3 cycles to fetch; engines work on earlier ones meanwhile.
+    One item every two cycles at most, the first two cycles after `i_start`.
     """
 
-    def __init__(self, *, layers: int, row_bits: int):
-        self._layer_bits = max(ceil_log2(max(layers, 2)), 1)
+    def __init__(self, config: ChipConfig):
+        self._widths = Widths(config)
         super().__init__({
-            "i_start": In(1), "i_mode": In(Mode), "i_steps": In(STEP_BITS), "i_layers": In(8),
-            "r_address": Out(self._layer_bits), "r_data": In(row_bits),
+            "i_start": In(1), "i_mode": In(Mode), "i_steps": In(STEP_BITS), "i_layers": In(LAYER_BITS),
             "o": Out(stream.Signature(Item)), "o_idle": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
-        slot, position = Signal(STEP_BITS + 8), Signal(8)
-        lag = Signal(range(-256, 1 << STEP_BITS + 8))
-        layer = Signal(8)
+        layers, steps = self._widths.layer, self._widths.step
+        position, left, layer = Signal(layers), Signal(max(layers, steps) + 1), Signal(layers)
+        lag = Signal(range(-(1 << layers), 1 << max(layers, steps) + 1))
         backward, gradient = self.i_mode == Mode.BACKWARD, self.i_mode == Mode.GRADIENT
-        final_position = position == self.i_layers - 1
-        final_slot = slot == Mux(gradient, 0, self.i_steps + self.i_layers - 2)
+        top, longest = Signal(layers), Signal(steps)
+        m.d.sync += [top.eq(self.i_layers - 1), longest.eq(self.i_steps - 1)]
+        final_position = position == top
         item = Signal(Item)
-        m.d.comb += [
-            lag.eq(slot - position),
-            layer.eq(Mux(backward, self.i_layers - 1 - position, position)),
-            self.r_address.eq(layer),
-            self.o.payload.eq(item),
-        ]
+        m.d.comb += self.o.payload.eq(item)
         with m.FSM():
             with m.State("Idle"):
                 m.d.comb += self.o_idle.eq(1)
-                with m.If(self.i_start):
-                    m.d.sync += [slot.eq(0), position.eq(0)]
-                    m.next = "Fetch"
-            with m.State("Fetch"):
-                m.next = "Load"
-            with m.State("Load"):
                 m.d.sync += [
-                    item.active.eq(gradient | ((lag >= 0) & (lag < self.i_steps))),
-                    item.step.eq(Mux(backward, self.i_steps - 1 - lag, lag)),
-                    item.start.eq(lag == 0),
-                    item.first.eq(layer == 0),
-                    item.last.eq(layer == self.i_layers - 1),
-                    item.final.eq(final_slot & final_position),
-                    *(item.layer[name].eq(value) for name, value in layer_of_row(self.r_data).items()),
+                    position.eq(0), lag.eq(0), layer.eq(Mux(backward, top, 0)),
+                    left.eq(Mux(gradient, 0, longest + top)),  # slots after this one
+                ]
+                with m.If(self.i_start):
+                    m.next = "Make"
+            with m.State("Make"):
+                m.d.sync += [
+                    item.active.eq(gradient | ((lag >= 0) & (lag <= longest))),
+                    item.step.eq(Mux(backward, longest - lag, lag)),
+                    item.start.eq(lag == 0), item.end.eq(lag == Mux(backward, 0, longest)),
+                    item.first.eq(layer == 0), item.last.eq(layer == top),
+                    item.final.eq((left == 0) & final_position),
+                    item.layer.eq(layer),
                 ]
                 m.next = "Offer"
             with m.State("Offer"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
-                    m.d.sync += position.eq(Mux(final_position, 0, position + 1))
+                    m.d.sync += [
+                        position.eq(position + 1), lag.eq(lag - 1), layer.eq(Mux(backward, layer - 1, layer + 1))]
                     with m.If(final_position):
-                        m.d.sync += slot.eq(slot + 1)
-                    m.next = "Fetch"
+                        # From position top back to 0, one slot on.
+                        m.d.sync += [position.eq(0), lag.eq(lag + top + 1), layer.eq(Mux(backward, top, 0)),
+                                     left.eq(left - 1)]
+                    m.next = "Make"
                     with m.If(item.final):
                         m.next = "Idle"
         return m

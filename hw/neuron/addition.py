@@ -29,12 +29,12 @@ class Addition:
     @property
     def latency(self) -> int:
         """Cycles from two words to their rounded sum; one pair per cycle may enter."""
-        return 7
+        return 8
 
     @property
     def floor_latency(self) -> int:
         """Cycles from two words to the floor of their sum's magnitude."""
-        return self.latency - 1
+        return self.latency - 2
 
     def compute(self, a_word: int, b_word: int) -> tuple[int, bool]:
         """Binary16 word of ``a + b`` and whether it saturated.
@@ -113,16 +113,18 @@ class Adder(wiring.Component):
             total=Cat(total[1:_BITS], total[_BITS] & ~s2.subtract),
         )
         shift = _leading_zeros(s3.total | s3.stop)
+        s4 = pipe.stage(sign=s3.sign, total=s3.total, shift=shift, scale=s3.scale)
         # Without a one and without a stop the sum is zero, whose scale is 0.
-        scale = Mux(shift.all(), 0, s3.scale + 1 - shift)[:5]
-        s4 = pipe.stage(sign=s3.sign, total=s3.total, shift=shift, scale=scale)
+        scale = Mux(s4.shift.all(), 0, s4.scale + 1 - s4.shift)[:5]
         normal = (s4.total << s4.shift)[:_BITS]
-        s5 = pipe.stage(sign=s4.sign, scale=s4.scale, kept=normal[_BITS - 12 :], sticky=normal[: _BITS - 12].any())
+        s5 = pipe.stage(sign=s4.sign, scale=scale, kept=normal[_BITS - 12 :], sticky=normal[: _BITS - 12].any())
         m.d.comb += self.o_floor.eq(Cat(s5.kept[1:11], s5.scale + s5.kept[11]))
         assert pipe.depth == self._addition.floor_latency
-        word, overflow = pack(m, sign=s5.sign, scale=s5.scale, kept=s5.kept, sticky=s5.sticky, overflow=Const(0, 1))
-        s6 = pipe.stage(word=word, overflow=overflow)
-        m.d.comb += [self.o.eq(s6.word), self.o_overflow.eq(s6.overflow)]
+        up = s5.kept[0] & (s5.sticky | s5.kept[1])
+        word, overflow = pack(
+            m, pipe, sign=s5.sign, scale=s5.scale, significand=s5.kept[1:], up=up, overflow=Const(0, 1)
+        )
+        m.d.comb += [self.o.eq(word), self.o_overflow.eq(overflow)]
         assert pipe.depth == self._addition.latency
         return m
 

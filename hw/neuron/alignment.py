@@ -15,6 +15,7 @@ per term, and `signed_word` puts the sign back after the rounding.
 from amaranth.hdl import Cat, Const, Module, Value
 
 from ..numeric.binary16 import fields_of
+from ..numeric.selection import gathered
 from .pipeline import Timed, Timeline
 
 __all__ = ["GRID", "HEADROOM", "PLACING", "added", "narrowed", "narrowed_bits", "placed", "placed_word", "signed_word"]
@@ -74,16 +75,21 @@ def placed(
         ``PLACING`` cycles after the significand, as wide as the greatest term.
     """
     cycle = significand.cycle
-    # Small shifts first: they are done while the word is short.
-    fine = (1 << _FINE) - 1
-    short = (significand.value << amount.value[:_FINE])[: len(significand.value) + min(fine, greatest)]
-    half = line.register(cycle, short, f"{name}_fine")
-    rest = line.register(cycle, amount.value[_FINE:], f"{name}_rest")
-    whole = (half.value << Cat(Const(0, _FINE), rest.value))[: len(significand.value) + greatest]
-    magnitude = _odd(whole, drop)
-    return line.register(
-        cycle + 1, magnitude ^ line.at(negative, cycle + 1).replicate(len(magnitude)), f"{name}_placed"
-    )
+    # Small shifts first, while the word is short; large ones by the register that keeps the word, one every `step`
+    # bits, and one OR per bit, which has room for the sign where no more than three of them meet.
+    fine = _FINE if len(significand.value) <= 1 << _FINE + 1 else _FINE + 1
+    step = 1 << fine
+    short = (significand.value << amount.value[:fine])[: len(significand.value) + min(step - 1, greatest)]
+    short = line.express(cycle, short, f"{name}_fine").value
+    places = (greatest >> fine) + 1
+    parts = line.spread(cycle, [short] * places, place=amount.value[fine:], name=f"{name}_place")
+    invert = line.at(negative, cycle + 1)
+    width = len(significand.value) + greatest
+    magnitude = gathered(parts, step=step, width=width, invert=invert)[drop:]
+    if drop:
+        lost = Cat(part[: max(0, drop + 1 - step * place)] for place, part in enumerate(parts)).any()
+        magnitude = Cat(lost ^ invert, magnitude[1:])
+    return line.register(cycle + 1, magnitude, f"{name}_placed")
 
 
 def placed_word(line: Timeline, m: Module, word: Timed, *, negative: Timed | None = None, name: str) -> Timed:

@@ -218,17 +218,16 @@ class LIFForwardUnit(wiring.Component):
         now = membrane.cycle
         assert now == p.membrane_cycle
 
-        theta = line.at(threshold, now)
-        above = _above(membrane.value, theta, strict=line.at(strict, now))
-        spike = line.register(now, above & line.at(spiking, now), "spike")
-        after, after_overflow, floor = self._difference(line, m, membrane, theta)
+        after, after_overflow, floor = self._difference(line, m, membrane, line.at(threshold, now))
         now = floor.cycle
         near = _below_power(floor.value, line.at(half_width_log, now))
         mask = line.register(now, near & line.at(spiking, now), "mask")
 
+        # A difference of two words is never rounded to zero, so its sign is that of the exact one.
         now = after.cycle
-        reset = line.at(spike, now)
-        state = Mux(reset, Mux(line.at(soft, now), after.value, 0), line.at(membrane, now))
+        above = ~after.value[15] & (~line.at(strict, now) | after.value[:15].any())
+        spike = line.express(now, above & line.at(spiking, now), "spike")
+        state = Mux(spike.value, Mux(line.at(soft, now), after.value, 0), line.at(membrane, now))
         state = line.register(now, state, "state")
         new_leak, leak_overflow = line.unit(
             state.cycle, p.product, "leak_product", a=line.at(Timed(self.i_decay, 0), state.cycle), b=state.value
@@ -248,18 +247,11 @@ class LIFForwardUnit(wiring.Component):
         return m
 
     def _difference(self, line: Timeline, m: Module, u: Timed, theta: Value) -> tuple[Timed, Timed, Timed]:
-        """``rnd(u - θ)``, its overflow, and the floor of |u - θ|, one cycle before them."""
+        """``rnd(u - θ)``, its overflow, and the floor of |u - θ|, two cycles before them."""
         parameters = self._parameters.difference
         minus = Cat(theta[:15], ~theta[15])
         word, overflow = line.unit(u.cycle, parameters, "difference", a=u.value, b=minus)
         return word, overflow, Timed(m.submodules.difference.o_floor, u.cycle + parameters.floor_latency)
-
-
-def _above(a: Value, b: Value, *, strict: Value) -> Value:
-    """Whether a ≥ b, or a > b where ``strict``, of two finite words."""
-    # Magnitudes order finite words, and as integers both zeros are 0.
-    a_key, b_key = (Mux(word[15], -word[:15], word[:15]) for word in (a, b))
-    return (a_key - b_key - strict) >= 0
 
 
 def _below_power(floor: Value, log: Value) -> Value:

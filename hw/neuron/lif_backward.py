@@ -89,14 +89,14 @@ class LIFBackward:
     @property
     def spike_error_cycle(self) -> int:
         """Cycle from which both g (narrowed, rounded, chosen) and the products with the decay are there."""
-        return max(1 + self.sum_rounding.latency + 1, 1 + self.product.latency)
+        return max(1 + self.sum_rounding.latency + 1, self.product.latency)
 
     @property
     def latency(self) -> int:
         """Cycles from an item to its result; one neuron per cycle may enter."""
-        # Multiply, place, subtract, round; choose e, move its exponent, place, add, round.
-        reset = self.spike_error_cycle + 1 + PLACING + 1 + self.reset_rounding.latency
-        return reset + 1 + 1 + PLACING + 1 + self.error_rounding.latency
+        # Unpack, multiply, place, subtract, round; choose e, unpack, move its exponent, place, add, round.
+        reset = self.spike_error_cycle + 2 + PLACING + 1 + self.reset_rounding.latency
+        return reset + 1 + 2 + PLACING + 1 + self.error_rounding.latency
 
     def compute(
         self, *, sum: int, has_sum: bool, error: int, use_error: bool, next: int, start: bool, membrane: int,
@@ -216,12 +216,10 @@ class LIFBackwardUnit(wiring.Component):
         wants_reset = line.express(0, self.i_mask & self.i_spiking & ~self.i_detach, "wants_reset")
         wants_leak = line.express(0, self.i_soft | ~self.i_spike | ~self.i_spiking, "wants_leak")
 
-        # Registered first, so that memories may drive the ports: a DSP block is most of a cycle.
-        decay = line.register(0, self.i_decay, "decay")
-        later = line.register(0, Mux(self.i_start, 0, self.i_next), "later")
-        base = line.register(0, Mux(self.i_soft, self.i_threshold, self.i_membrane), "base")
-        leak, leak_overflow = line.unit(1, p.product, "leak_product", a=decay.value, b=later.value)
-        reset, product_overflow = line.unit(1, p.product, "reset_product", a=decay.value, b=base.value)
+        later = line.express(0, Mux(self.i_start, 0, self.i_next), "later")
+        base = Mux(self.i_soft, self.i_threshold, self.i_membrane)
+        leak, leak_overflow = line.unit(0, p.product, "leak_product", a=self.i_decay, b=later.value)
+        reset, product_overflow = line.unit(0, p.product, "reset_product", a=self.i_decay, b=base)
 
         total = line.register(0, narrowed(self.i_sum, fraction=p.fraction), "total")
         rounded, sum_overflow = line.unit(1, p.sum_rounding, "sum_rounding", i=total.value)
@@ -257,12 +255,15 @@ class LIFBackwardUnit(wiring.Component):
         now = given.cycle
         a_sign, a_significand, a_shift = fields_of(m, line.at(reset, now))
         b_sign, b_significand, b_shift = fields_of(m, line.at(later, now))
-        product = line.register(now, a_significand * b_significand, "product")
-        power = a_shift + b_shift
-        power = line.register(now, Mux(power > _PRODUCT_SHIFT, _PRODUCT_SHIFT, power), "power")
+        a_significand = line.register(now, a_significand, "reset_significand")
+        b_significand = line.register(now, b_significand, "later_significand")
+        power = line.register(now, a_shift + b_shift, "power")
         # As sign(g)·(|g| ± |product|): one carry chain.
         sign = Timed(given.value[15], now)
         negative = line.register(now, ~(a_sign ^ b_sign ^ sign.value), "negative")
+        now += 1
+        product = line.register(now, a_significand.value * b_significand.value, "product")
+        power = line.register(now, Mux(power.value > _PRODUCT_SHIFT, _PRODUCT_SHIFT, power.value), "power_held")
         term = placed(
             line, significand=product, amount=power, negative=negative,
             greatest=_PRODUCT_SHIFT, drop=2 * UNIT - GRID, name="reset",
@@ -279,13 +280,16 @@ class LIFBackwardUnit(wiring.Component):
         """``rnd(2^height·error + leak)`` and its overflow."""
         now = error.cycle
         sign, significand, shift = fields_of(m, error.value)
-        amount = shift + line.at(height, now)
-        amount = Mux(amount > _SCALED_SHIFT, _SCALED_SHIFT, amount) - LEAST_HEIGHT
-        greatest = _SCALED_SHIFT - LEAST_HEIGHT
-        amount = line.register(now, amount[: greatest.bit_length()], "amount")
         significand = line.register(now, significand, "significand")
+        # From LEAST_HEIGHT, to be unsigned.
+        amount = line.register(now, (shift + line.at(height, now) - LEAST_HEIGHT)[:7], "amount")
         leak_sign = Timed(leak.value[15], leak.cycle)
         negative = line.register(now, sign ^ line.at(leak_sign, now), "opposite")
+        now += 1
+        greatest = _SCALED_SHIFT - LEAST_HEIGHT
+        held = Mux(amount.value > greatest, greatest, amount.value)[: greatest.bit_length()]
+        amount = line.register(now, held, "amount_held")
+        significand = Timed(line.at(significand, now + 1), now + 1)
         now += 1
         term = placed(
             line, significand=significand, amount=amount, negative=negative,

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Module, Signal, Value
 
+from ..numeric.selection import spread
+
 __all__ = ["Timed", "Timeline", "delay"]
 
 
@@ -67,6 +69,10 @@ class Timeline:
         register = Signal(value.shape(), name=name, reset_less=True)
         self._m.d.sync += register.eq(value)
         return Timed(register, cycle + 1)
+
+    def spread(self, cycle: int, values: list[Value], *, place: Value, name: str) -> list[Signal]:
+        """`spread` of values of ``cycle``; its registers are valid one cycle later."""
+        return spread(self._m, values, place=place, name=f"{name}_{cycle}")
 
     def unit(self, cycle: int, parameters, name: str, **inputs: Value) -> tuple[Timed, Timed]:
         """Creates a unit, feeds its ports with values of ``cycle``; its ``o`` and ``o_overflow``, a latency later."""

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .binary16 import UNIT, decode, fields_of
 from .pipeline import Pipeline
+from .selection import gathered, spread
 
 __all__ = ["ExactProductSum", "ExactSum"]
 
@@ -55,8 +56,8 @@ class ExactSum:
 
     @property
     def latency(self) -> int:
-        """Cycles from a word to the sum that contains it; one word per cycle may enter."""
-        return 2
+        """Cycles from the last word of a sum to the sum; one word per cycle may enter."""
+        return 4
 
     def compute(self, words: Iterable[int]) -> int:
         """Sum of the words in units of 2^-24.
@@ -70,9 +71,9 @@ class ExactSum:
         """
         return _total((decode(word) for word in words), width=self.width)
 
-    def create(self) -> "Accumulator":
-        """Gateware of the running sum."""
-        return Accumulator(self)
+    def create(self, *, lanes: int = 1) -> "Accumulator":
+        """Gateware of ``lanes`` sums side by side."""
+        return Accumulator(self, lanes=lanes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +101,8 @@ class ExactProductSum:
 
     @property
     def latency(self) -> int:
-        """Cycles from a pair to the sum that contains its product; one pair per cycle may enter."""
-        return 3
+        """Cycles from the last pair of a sum to the sum; one pair per cycle may enter."""
+        return 8
 
     def compute(self, words: Iterable[int], factors: Iterable[int]) -> int:
         """Sum of ``word · factor`` over the pairs, in units of 2^-48.
@@ -116,122 +117,208 @@ class ExactProductSum:
         pairs = zip(words, factors, strict=True)
         return _total((decode(word) * decode(factor) for word, factor in pairs), width=self.width)
 
-    def create(self) -> "ProductAccumulator":
-        """Gateware of the running sum."""
-        return ProductAccumulator(self)
+    def create(self, *, lanes: int = 1) -> "ProductAccumulator":
+        """Gateware of ``lanes`` sums side by side, whose products share one factor."""
+        return ProductAccumulator(self, lanes=lanes)
 
 
-def _added(total: Value, *, restart: Value, sign: Value, magnitude: Value) -> Value:
-    """``(restart ? 0 : total) ± magnitude`` in one carry chain: the sign inverts the term and enters as its carry."""
-    width = len(total)
-    # Four inputs per bit, total, restart, magnitude and sign, are what one LUT before the carry holds.
-    held = Mux(restart, 0, total)
-    term = Cat(*(bit ^ sign for bit in magnitude), sign.replicate(width - len(magnitude)))
-    return (Cat(1, held) + Cat(sign, term))[1 : width + 1].as_signed()
+class _Lanes(wiring.Component):
+    """What both accumulators share: the frame of a sum, and the addition."""
+
+    i_valid: Signal
+    i_last: Signal
+    i_words: Signal
+    o_valid: Signal
+    o: Signal
+
+    def __init__(self, exact_sum: ExactSum | ExactProductSum, *, lanes: int, **ports):
+        if not isinstance(lanes, int) or lanes < 1:
+            raise ValueError(f"lanes must be a positive integer, not {lanes!r}")
+        self._sum, self._lanes = exact_sum, lanes
+        super().__init__({
+            "i_valid": In(1), "i_last": In(1), "i_words": In(16 * lanes), **ports,
+            "o_valid": Out(1), "o": Out(exact_sum.width * lanes),
+        })
+
+    def _words(self) -> list[Value]:
+        return [self.i_words.word_select(lane, 16) for lane in range(self._lanes)]
+
+    def _summed(self, m: Module, pipe: Pipeline, *, signs: list[Value], magnitudes: list[Value]):
+        """Adds each lane's term, given as a sign and a magnitude inverted where it is set, to its sum."""
+        width = self._sum.width
+        valid, last = self.i_valid, self.i_valid & self.i_last
+        for stage in range(pipe.depth):
+            valid_after, last_after = Signal(name=f"s{stage}_valid"), Signal(name=f"s{stage}_last")
+            m.d.sync += [valid_after.eq(valid), last_after.eq(last)]
+            valid, last = valid_after, last_after
+        m.d.sync += self.o_valid.eq(last)
+        out = Signal(len(self.o), reset_less=True)
+        m.d.comb += self.o.eq(out)
+        for lane, (sign, magnitude) in enumerate(zip(signs, magnitudes, strict=True)):
+            # One carry chain, no logic before it: the sign inverted the term and enters as its carry, and a sum starts
+            # from a running total that was reset when the one before was taken.
+            total = Signal(width, name=f"total_{lane}")
+            term = Cat(magnitude, sign.replicate(width - len(magnitude)))
+            added = (Cat(1, total) + Cat(sign, term))[1 : width + 1]
+            with m.If(last):
+                m.d.sync += [total.eq(0), out.word_select(lane, width).eq(added)]
+            with m.Elif(valid):
+                m.d.sync += total.eq(added)
+        assert pipe.depth + 1 == self._sum.latency
 
 
-class Accumulator(wiring.Component):
-    """Running exact sum of binary16 words.
+class Accumulator(_Lanes):
+    """Exact sums of binary16 words, ``lanes`` of them side by side.
 
-    A word taken with ``i_valid`` is in ``o`` after ``ExactSum.latency`` cycles; throughput one word per cycle, gaps
-    anywhere. Between words ``o`` holds. A sum that leaves the width wraps: size it with ``ExactSum.width``.
+    A sum begins with the first word after the last one of the sum before, and ends with ``i_last``. It is in ``o``
+    from ``ExactSum.latency`` cycles after its last word until the next one is. Throughput one word per lane and cycle,
+    gaps anywhere. A sum that leaves the width wraps: size it with ``ExactSum.width``.
 
     Parameters
     ----------
     exact_sum : ExactSum
-        Width of the sum.
+        Width of the sums.
+    lanes : int
+        Sums side by side.
 
     Members
     -------
     i_valid : :py:`In(1)`
-        Take ``i_word`` in this cycle.
-    i_first : :py:`In(1)`
-        The word starts a new sum; means nothing without ``i_valid``.
-    i_word : :py:`In(16)`
-        Finite binary16 word.
-    o : :py:`Out(signed(width))`
-        The sum in units of 2^-24. Zero after reset.
+        Take ``i_words`` in this cycle.
+    i_last : :py:`In(1)`
+        The words end their sums; means nothing without ``i_valid``.
+    i_words : :py:`In(16 * lanes)`
+        Finite binary16 words, lane 0 in the lowest bits.
+    o_valid : :py:`Out(1)`
+        ``o`` holds sums that were not there in the cycle before.
+    o : :py:`Out(width * lanes)`
+        The sums, two's complement in units of 2^-24, lane 0 in the lowest bits. Undefined before the first ``o_valid``.
+
+    Raises
+    ------
+    ValueError
+        If ``lanes`` is not a positive integer.
     """
 
-    i_valid: Signal
-    i_first: Signal
-    i_word: Signal
-    o: Signal
-
-    def __init__(self, exact_sum: ExactSum):
-        self._sum = exact_sum
-        super().__init__({"i_valid": In(1), "i_first": In(1), "i_word": In(16), "o": Out(signed(exact_sum.width))})
+    def __init__(self, exact_sum: ExactSum, *, lanes: int = 1):
+        super().__init__(exact_sum, lanes=lanes)
 
     def elaborate(self, platform):
         m = Module()
         pipe = Pipeline(m)
-        sign, significand, shift = fields_of(m, self.i_word)
-        s0 = pipe.stage(first=self.i_first, sign=sign, magnitude=(significand << shift)[:40])
-        s0_valid = Signal()
-        m.d.sync += s0_valid.eq(self.i_valid)
-        with m.If(s0_valid):
-            m.d.sync += self.o.eq(_added(self.o, restart=s0.first, sign=s0.sign, magnitude=s0.magnitude))
-        assert pipe.depth + 1 == self._sum.latency
+        signs, significands, shifts = zip(*(fields_of(m, word) for word in self._words()), strict=True)
+        # The shift in three stages: by 0 or 1, by 0 to 6, by 0 to 24.
+        fine = [
+            spread(m, [(significand << shift[0])[:12]] * 4, place=shift[1:3], name="fine")
+            for significand, shift in zip(significands, shifts, strict=True)
+        ]
+        s0 = pipe.stage(signs=list(signs), places=[shift[3:] for shift in shifts])
+        far = [
+            spread(m, [gathered(parts, step=2, width=18)] * 4, place=place, name="far")
+            for parts, place in zip(fine, s0.places, strict=True)
+        ]
+        s1 = pipe.stage(signs=s0.signs)
+        s2 = pipe.stage(
+            signs=s1.signs,
+            magnitudes=[
+                gathered(parts, step=8, width=40, invert=sign) for parts, sign in zip(far, s1.signs, strict=True)
+            ],
+        )
+        self._summed(m, pipe, signs=s2.signs, magnitudes=s2.magnitudes)
         return m
 
 
-class ProductAccumulator(wiring.Component):
-    """Running exact sum of products of two binary16 words; the 11x11 product takes one DSP.
+class ProductAccumulator(_Lanes):
+    """Exact sums of products of two binary16 words, ``lanes`` of them side by side, with one factor for all.
 
-    A pair taken with ``i_valid`` is in ``o`` after ``ExactProductSum.latency`` cycles; throughput one pair per cycle,
-    gaps anywhere. Between pairs ``o`` holds. A sum that leaves the width wraps: size it with ``ExactProductSum.width``.
+    As `Accumulator`, with latency ``ExactProductSum.latency`` and the least bit 2^-48. A lane's 14x14 product takes one
+    DSP.
 
     Parameters
     ----------
     exact_sum : ExactProductSum
-        Width of the sum.
+        Width of the sums.
+    lanes : int
+        Sums side by side.
 
     Members
     -------
     i_valid : :py:`In(1)`
-        Take the pair in this cycle.
-    i_first : :py:`In(1)`
-        The pair starts a new sum; means nothing without ``i_valid``.
-    i_word, i_factor : :py:`In(16)`
-        Finite binary16 words.
-    o : :py:`Out(signed(width))`
-        The sum in units of 2^-48. Zero after reset.
+        Take ``i_words`` and ``i_factor`` in this cycle.
+    i_last : :py:`In(1)`
+        The products end their sums; means nothing without ``i_valid``.
+    i_words : :py:`In(16 * lanes)`
+        Finite binary16 words, lane 0 in the lowest bits.
+    i_factor : :py:`In(16)`
+        Finite binary16 word that multiplies all of them.
+    o_valid : :py:`Out(1)`
+        ``o`` holds sums that were not there in the cycle before.
+    o : :py:`Out(width * lanes)`
+        The sums, two's complement in units of 2^-48, lane 0 in the lowest bits. Undefined before the first ``o_valid``.
+
+    Raises
+    ------
+    ValueError
+        If ``lanes`` is not a positive integer.
     """
 
-    i_valid: Signal
-    i_first: Signal
-    i_word: Signal
     i_factor: Signal
-    o: Signal
 
-    def __init__(self, exact_sum: ExactProductSum):
-        self._sum = exact_sum
-        super().__init__(
-            {
-                "i_valid": In(1),
-                "i_first": In(1),
-                "i_word": In(16),
-                "i_factor": In(16),
-                "o": Out(signed(exact_sum.width)),
-            }
-        )
+    def __init__(self, exact_sum: ExactProductSum, *, lanes: int = 1):
+        super().__init__(exact_sum, lanes=lanes, i_factor=In(16))
 
     def elaborate(self, platform):
         m = Module()
         pipe = Pipeline(m)
-        sign, significand, shift = fields_of(m, self.i_word)
-        factor_sign, factor_significand, factor_shift = fields_of(m, self.i_factor)
-        s0 = pipe.stage(
-            first=self.i_first,
-            sign=sign ^ factor_sign,
-            product=significand * factor_significand,
-            shift=(shift + factor_shift)[:6],
+        signs, significands, shifts = zip(
+            *(fields_of(m, word) for word in (*self._words(), self.i_factor)), strict=True
         )
-        s1 = pipe.stage(first=s0.first, sign=s0.sign, magnitude=(s0.product << s0.shift)[:80])
-        s0_valid = Signal()
-        s1_valid = Signal()
-        m.d.sync += [s0_valid.eq(self.i_valid), s1_valid.eq(s0_valid)]
-        with m.If(s1_valid):
-            m.d.sync += self.o.eq(_added(self.o, restart=s1.first, sign=s1.sign, magnitude=s1.magnitude))
-        assert pipe.depth + 1 == self._sum.latency
+        # Each operand is shifted by 0 to 3 before the product, the product then by multiples of 4 and of 16.
+        fine = [
+            spread(m, [significand] * 4, place=shift[:2], name="fine")
+            for significand, shift in zip(significands, shifts, strict=True)
+        ]
+        s0 = pipe.stage(signs=[sign ^ signs[-1] for sign in signs[:-1]], rests=[shift[2:] for shift in shifts])
+        s1 = pipe.stage(
+            signs=s0.signs, rests=[rest + s0.rests[-1] for rest in s0.rests[:-1]],
+            operands=[gathered(parts, step=1, width=14) for parts in fine[:-1]],
+            factor=gathered(fine[-1], step=1, width=14),
+        )
+        factors = self._copies(m, s1.factor)
+        s2 = pipe.stage(signs=s1.signs, rests=s1.rests, operands=s1.operands)
+        # A DSP block and the way to it and from it are most of a cycle.
+        s3 = pipe.stage(
+            signs=s2.signs, rests=s2.rests,
+            products=[operand * factor for operand, factor in zip(s2.operands, factors, strict=True)],
+        )
+        near = [
+            spread(m, [product] * 4, place=rest[:2], name="near")
+            for product, rest in zip(s3.products, s3.rests, strict=True)
+        ]
+        s4 = pipe.stage(signs=s3.signs, places=[rest[2:] for rest in s3.rests])
+        far = [
+            spread(m, [gathered(parts, step=4, width=40)] * 4, place=place, name="far")
+            for parts, place in zip(near, s4.places, strict=True)
+        ]
+        s5 = pipe.stage(signs=s4.signs)
+        s6 = pipe.stage(
+            signs=s5.signs,
+            magnitudes=[
+                gathered(parts, step=16, width=80, invert=sign) for parts, sign in zip(far, s5.signs, strict=True)
+            ],
+        )
+        self._summed(m, pipe, signs=s6.signs, magnitudes=s6.magnitudes)
         return m
+
+    def _copies(self, m: Module, factor: Value) -> list[Signal]:
+        """The factor a cycle later, for each lane: one register for several lanes, four in all.
+
+        From a single one the way to the DSP blocks of all lanes would be the longest of the chip. Synthesis makes one
+        of equal registers, so these differ in how they start and in whether they are reset, which means nothing here.
+        """
+        copies = []
+        for number in range(min(4, self._lanes)):
+            init = (1 << len(factor)) - 1 if number & 1 else 0
+            copies.append(Signal(len(factor), name=f"factor_{number}", init=init, reset_less=number < 2))
+        m.d.sync += [copy.eq(factor) for copy in copies]
+        return [copies[lane * len(copies) // self._lanes] for lane in range(self._lanes)]

@@ -67,7 +67,8 @@ def fields_of(m: Module, word: Value) -> tuple[Value, Value, Value]:
     m.d.comb += [
         normal.eq(exponent.any()),
         significand.eq(Cat(word[:10], normal)),
-        shift.eq(exponent - normal),
+        # exponent - normal without a carry chain: a bit turns where all below it are zero.
+        shift.eq(Cat((exponent[k] ^ ~exponent[:k].any()) & normal for k in range(5))),
     ]
     return word[15], significand, shift
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,35 +11,46 @@ from .pipeline import Pipeline
 
 __all__ = ["Rounding", "pack"]
 
-# Left shifts tried in turn, each taken if that many leading bits are zero. They reach every amount from 0 to 29 and
-# add up to 29 exactly: the distance from the top binade to the subnormals, below which a value is not normalised.
+# Left shifts tried in turn, each taken if that many leading bits are the sign's. They reach every amount from 0 to 29
+# and add up to 29 exactly: the distance from the top binade to the subnormals, below which a value is not normalised.
 _STEPS = (15, 7, 4, 2, 1)
 # A significand and its guard bit, the most that may be asked of the shifter's output.
 _KEPT = 12
+# What is left of the steps' sum, by which of them were taken.
+_LEFT = tuple(
+    sum(step for place, step in enumerate(_STEPS) if not taken >> place & 1) for taken in range(1 << len(_STEPS))
+)
 
 
-def pack(m: Module, *, sign: Value, scale: Value, kept: Value, sticky: Value, overflow: Value) -> tuple[Value, Value]:
-    """Last step of every rounding, combinational: ``(word, overflow)`` of a significand with guard and sticky bits.
+def pack(
+    m: Module, pipe: Pipeline, *, sign: Value, scale: Value, significand: Value, up: Value, overflow: Value
+) -> tuple[Value, Value]:
+    """Last two stages of every rounding: ``(word, overflow)`` of a significand that may yet go up by one.
 
     Parameters
     ----------
     scale : unsigned, 0 to 30
         Exponent field less one of a normalised result; 0 for a subnormal one.
-    kept : 12 bits
-        Significand (hidden bit included) above its guard bit.
+    significand : 11 bits
+        Hidden bit included.
+    up : 1 bit
+        What was cut off below the significand rounds it up.
     overflow : 1 bit
-        The value is 2^16 or more already, ``scale`` and ``kept`` mean nothing.
+        The value is 2^16 or more already, the rest but for ``sign`` means nothing.
     """
-    magnitude = Signal(16, name="magnitude")
-    beyond = Signal(name="beyond")
-    word = Signal(16, name="word")
-    up = kept[0] & (sticky | kept[1])
-    m.d.comb += [
-        magnitude.eq((scale << 10) + kept[1:] + up),
-        beyond.eq(overflow | (magnitude > LARGEST)),
-        word.eq(Mux(beyond, Cat(Const(LARGEST, 15), sign), Cat(magnitude[:15], sign & magnitude.any()))),
-    ]
-    return word, beyond
+    # The hidden bit enters as a carry of the exponent, and a significand that rounds up to 2048 makes another.
+    magnitude = Cat(significand[:10], scale[:5]) + Cat(up, Const(0, 9), significand[10])
+    nonzero = scale.any() | significand.any() | up
+    stage = pipe.stage(magnitude=magnitude[:16], overflow=overflow, sign=sign, negative=sign & nonzero)
+    beyond = stage.overflow | stage.magnitude[10:15].all() | stage.magnitude[15]
+    # As registers with a synchronous set or reset, which cost no logic.
+    magnitude = Signal(15, name="magnitude", reset_less=True)
+    with m.If(beyond):
+        m.d.sync += magnitude.eq(LARGEST)
+    with m.Else():
+        m.d.sync += magnitude.eq(stage.magnitude)
+    last = pipe.stage(sign=Mux(stage.overflow, stage.sign, stage.negative), overflow=beyond)
+    return Cat(magnitude, last.sign), last.overflow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +88,7 @@ class Rounding:
     @property
     def latency(self) -> int:
         """Cycles from a value to its rounded word; one value per cycle may enter."""
-        return 4
+        return 5
 
     def compute(self, value: int) -> tuple[int, bool]:
         """Binary16 word of ``value · 2^-fraction`` and whether it saturated.
@@ -97,7 +108,7 @@ class Rounding:
 
 
 class Rounder(wiring.Component):
-    """Pipelined ``rnd``: a log-depth normalising shift between a conditional negation and one short addition.
+    """Pipelined ``rnd``: a log-depth normalising shift and one short addition, whatever the sign.
 
     Throughput one value per cycle, latency ``Rounding.latency`` cycles, no stall: the user delays its own valid bit.
 
@@ -129,42 +140,57 @@ class Rounder(wiring.Component):
         pipe = Pipeline(m)
         width = self._rounding.width
         # Bits below the weight 2^16; anything above saturates. The shifter sees the upper ones as a window that holds
-        # the greatest shift and what is kept after it, the lower ones only as sticky.
+        # the greatest shift and what is kept after it, the lower ones only as lost.
         finite = self._rounding.fraction + 16
         window_width = _KEPT + sum(_STEPS)
 
+        # All shifting is of the value as it is: leading bits are those equal to its sign, so nothing is negated.
         sign = self.i[-1]
-        s0 = pipe.stage(sign=sign, magnitude=Mux(sign, -self.i, self.i)[:width])
-
-        below = Cat(s0.magnitude, Const(0, max(0, finite - width)))[:finite]
+        below = Cat(self.i, sign.replicate(max(0, finite - width)))[:finite]
         window = Cat(Const(0, max(0, window_width - finite)), below)[-window_width:]
         lost = below[: max(0, finite - window_width)].any()
-        window, lost, scale = _normalised(m, window, lost=lost, steps=_STEPS[:2], scale=Const(sum(_STEPS), 5))
-        s1 = pipe.stage(sign=s0.sign, overflow=s0.magnitude[finite:].any(), window=window, sticky=lost, scale=scale)
+        above = self.i[finite:]
+        window, lost, taken = _normalised(m, window, sign=sign, lost=lost, steps=_STEPS[:1])
+        s0 = pipe.stage(
+            sign=sign, window=window, lost=lost, taken=taken, overflow=(above ^ sign.replicate(len(above))).any()
+        )
+        window, lost, taken = _normalised(m, s0.window, sign=s0.sign, lost=s0.lost, steps=_STEPS[1:2])
+        s1 = pipe.stage(sign=s0.sign, window=window, lost=lost, taken=Cat(s0.taken, taken), overflow=s0.overflow)
+        window, lost, taken = _normalised(m, s1.window, sign=s1.sign, lost=s1.lost, steps=_STEPS[2:])
+        kept = window ^ s1.sign.replicate(_KEPT)
+        left = Signal(5, name="left")
+        m.d.comb += left.eq(Array(_LEFT)[Cat(s1.taken, taken)])
+        s2 = pipe.stage(sign=s1.sign, kept=kept, lost=lost, scale=left, overflow=s1.overflow)
 
-        kept, lost, scale = _normalised(m, s1.window, lost=s1.sticky, steps=_STEPS[2:], scale=s1.scale)
-        s2 = pipe.stage(sign=s1.sign, overflow=s1.overflow, kept=kept, sticky=lost, scale=scale)
-
-        word, overflow = pack(m, sign=s2.sign, scale=s2.scale, kept=s2.kept, sticky=s2.sticky, overflow=s2.overflow)
-        s3 = pipe.stage(word=word, overflow=overflow)
-        m.d.comb += [self.o.eq(s3.word), self.o_overflow.eq(s3.overflow)]
+        # The complement of a negative value is its magnitude less one unit of the last place, so the magnitude goes on
+        # below the guard bit with ones, and nothing after them, where a positive one goes on with zeros.
+        guard, last = s2.kept[0], s2.kept[1]
+        up = Mux(s2.sign, guard | (~s2.lost & last), guard & (s2.lost | last))
+        word, overflow = pack(
+            m, pipe, sign=s2.sign, scale=s2.scale, significand=s2.kept[1:], up=up, overflow=s2.overflow
+        )
+        m.d.comb += [self.o.eq(word), self.o_overflow.eq(overflow)]
         assert pipe.depth == self._rounding.latency
         return m
 
 
 def _normalised(
-    m: Module, window: Value, *, lost: Value, steps: tuple[int, ...], scale: Value
+    m: Module, window: Value, *, sign: Value, lost: Value, steps: tuple[int, ...]
 ) -> tuple[Value, Value, Value]:
-    """The window after the given left shifts, narrowed to what later shifts can still bring into the result."""
+    """The window after the given left shifts, narrowed to what later shifts can still bring into the result.
+
+    Beside it, whether a set bit was lost below it, and which shifts were taken.
+    """
+    taken = []
     for step in steps:
-        taken = Signal(name=f"taken_{step}")
-        sticky = Signal(name=f"sticky_{step}")
+        each = Signal(name=f"taken_{step}")
+        sticky = Signal(name=f"lost_{step}")
         shifted = Signal(len(window) - step, name=f"window_{step}")
         m.d.comb += [
-            taken.eq(~window[-step:].any()),
-            sticky.eq(lost | (~taken & window[:step].any())),
-            shifted.eq(Mux(taken, window, window[step:])),
+            each.eq(~(window[-step:] ^ sign.replicate(step)).any()),
+            sticky.eq(lost | (~each & window[:step].any())),
+            shifted.eq(Mux(each, window, window[step:])),
         ]
         window, lost = shifted, sticky
-        scale = (scale - Mux(taken, step, 0))[:5]
-    return window, lost, scale
+        taken.append(each)
+    return window, lost, Cat(*taken)

@@ -17,12 +17,14 @@ WORDS = {
     "mask_rows": ("rows of surrogate masks of a sample", "use fewer steps or neurons"),
     "membrane_rows": ("rows of kept membranes of a sample", "use fewer steps, soft reset or detach=True"),
     "error_rows": ("rows of errors of a batch", "use a smaller batch, fewer steps or fewer neurons"),
+    "wide_rows": ("rows of running gradient sums", "use fewer synapses"),
     "history_words": ("words of spike history of a batch", "use a smaller batch, fewer steps or fewer neurons"),
     "active_words": ("words of active groups of a batch", "use a smaller batch, fewer steps or fewer neurons"),
     "readouts": ("beats of readouts", "use fewer classes"),
     "error_inputs": ("beats of errors on the last layer", "use fewer classes"),
 }
-TRAINING_ONLY = ("mask_rows", "membrane_rows", "error_rows", "history_words", "active_words", "error_inputs")
+TRAINING_ONLY = ("mask_rows", "membrane_rows", "error_rows", "wide_rows", "history_words", "active_words",
+                 "error_inputs")
 
 
 @dataclass(kw_only=True)
@@ -51,7 +53,10 @@ class LayerPlace:
 
 @dataclass(kw_only=True)
 class Layout:
-    """Places of all layers, and the rows that each memory of the chip must have."""
+    """Places of all layers, and the rows that each memory of the chip must have.
+
+    `batch_steps` are the steps whose errors lie side by side: the batch's, or the sample's where the gradient runs.
+    """
 
     lanes: int
     units: int
@@ -61,14 +66,20 @@ class Layout:
     needs: dict[str, int] = field(default_factory=dict)
 
 
-def lay_out(network: Network, training: TrainingSpec | None, *, lanes: int, units: int) -> Layout:
+def lay_out(network: Network, training: TrainingSpec | None, *, lanes: int, units: int,
+            running: bool = False) -> Layout:
     """Places a network in memories of any depth. Without momentum no row of momenta is placed, without
-    `training` nothing but weights and the state of inference."""
+    `training` nothing but weights and the state of inference.
+
+    `running`: for a chip with wide sums, one per weight, so all weights come first; it keeps the errors of a
+    sample and no history.
+    """
     beats_per_group = lanes // units
     steps = network.steps
-    batch_steps = steps * (training.batch if training else 0)
+    running = running and training is not None
+    batch_steps = steps * (1 if running else training.batch if training else 0)
     words = -(-batch_steps // MAP_BITS)
-    history_log = max(words - 1, 0).bit_length()
+    history_log = 0 if running else max(words - 1, 0).bit_length()
     need = dict.fromkeys(WORDS, 0)
 
     def take(name: str, rows: int) -> int:
@@ -92,18 +103,23 @@ def lay_out(network: Network, training: TrainingSpec | None, *, lanes: int, unit
         place.spikes_in = places[-1].spikes_out if places else first
         place.spikes_out = take("spike_rows", groups * steps)
         if training:
-            place.remainders = take("synapses", rows)
-            if training.momentum:
-                place.momenta = take("synapses", rows)
             place.masks = take("mask_rows", groups * steps)
             place.keep_membrane = layer.spiking and layer.reset == "hard" and not layer.detach
             if place.keep_membrane:
                 place.membranes = take("membrane_rows", place.beats * steps)
             place.errors = take("error_rows", groups * batch_steps)
-            place.history = take("history_words", layer.inputs << history_log)
-            place.active = take("active_words", groups << history_log)
+            if not running:
+                place.history = take("history_words", layer.inputs << history_log)
+                place.active = take("active_words", groups << history_log)
         need["events"] = max(need["events"], layer.inputs + layer.bias, layer.outputs)
         places.append(place)
+    if training:
+        need["wide_rows"] = need["synapses"] if running else 0
+        for place in places:
+            rows = place.groups * place.row_step
+            place.remainders = take("synapses", rows)
+            if training.momentum:
+                place.momenta = take("synapses", rows)
     need["layers"] = len(places)
     need["readouts"] = places[-1].beats
     if training:
@@ -131,7 +147,8 @@ def check_fit(layout: Layout, network: Network, training: TrainingSpec | None, c
     if training and (layout.history_log > 7 or layout.batch_steps > 0xFFFF):
         raise Misfit(f"a batch of {training.batch} samples of {network.steps} steps is more than the {128 * MAP_BITS} "
                      "steps that a chip can hold; use a smaller batch")
-    sums = {"steps of the readout": network.steps, "steps of a batch": layout.batch_steps}
+    sums = {"steps of the readout": network.steps,
+            "steps of a batch": network.steps * (training.batch if training else 0)}
     for index, layer in enumerate(network.layers):
         sums[f"inputs of layer {index} with bias and leak"] = layer.inputs + layer.bias + 1
         sums[f"outputs of layer {index}"] = layer.outputs

@@ -82,7 +82,7 @@ def compile_program(network: Network, training: TrainingSpec | None, config: Chi
     Misfit
         If it does not fit; nothing has been written then.
     """
-    layout = lay_out(network, training, lanes=config.lanes, units=config.units)
+    layout = lay_out(network, training, lanes=config.lanes, units=config.units, running=config.wide_rows > 0)
     check_fit(layout, network, training, config)
     descriptors = np.zeros((len(layout.layers), LAYER_ROW), np.uint16)
     for index, row in enumerate(layer_rows(network, layout)):

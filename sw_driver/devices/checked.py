@@ -60,6 +60,9 @@ class CheckedDevice(Device):
     def counters(self):
         return self._device.counters()
 
+    def timeline(self):
+        return self._device.timeline()
+
     def info(self):
         return self._device.info() | {"checked against": self._reference.name}
 

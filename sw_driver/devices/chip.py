@@ -14,7 +14,8 @@ from ..errors import DeviceError
 from ..half import half
 from ..link.bus import Bus
 from ..network import LayerState, checked_state
-from .traces import read_errors, read_sample
+from .timeline import read_timeline
+from .traces import read_errors, read_sample, slot_base
 
 _OVERFLOW = offsets(REGISTERS)["overflow"]
 _IN_FLIGHT = 64  # samples whose readouts may be under way at once
@@ -50,6 +51,7 @@ class ChipDevice(Device):
         self._bus: Bus | None = None
         self._totals = dict.fromkeys(COUNTERS, 0)
         self._seen = np.zeros(len(COUNTERS), np.int64)
+        self._timeline: list | None = None
 
     @property
     def config(self) -> ChipConfig:
@@ -75,6 +77,7 @@ class ChipDevice(Device):
         bus.write(Space.COUNTERS, 0, np.zeros(1, np.uint16))
         self._totals = dict.fromkeys(COUNTERS, 0)
         self._seen[:] = 0
+        self._timeline = None
         bus.sync()
 
     def _ready(self) -> Bus:
@@ -140,26 +143,40 @@ class ChipDevice(Device):
             rows = np.stack([rows & 0xFFFF, rows >> 16], axis=-1)
         return rows.astype(np.uint16).reshape(samples, -1)
 
-    def _row_base(self) -> int:
-        return self._layout.layers[0].spikes_in * (2 if self.config.lanes > 16 else 1)
+    def _load_sample(self, words: np.ndarray, slot: int):
+        base = self._layout.layers[0].spikes_in + slot_base(self.config, Space.SPIKES, slot)
+        self._ready().write(Space.SPIKES, base * (2 if self.config.lanes > 16 else 1), words)
 
-    def _queue_readout(self):
-        return self._ready().queue_read(Space.READOUTS, 0, 4 * self._layout.layers[-1].beats * self.config.units)
+    def _write_classes(self, space: Space, values: np.ndarray, slot: int):
+        """Targets or errors, one per class, into a slot."""
+        self._ready().write(space, slot_base(self.config, space, slot) * self.config.units, self._class_words(values))
+
+    def _run(self, mask: int, slot: int, index: int = 0):
+        """A run of sample `index` of the batch; where the gradient runs, errors of one sample are kept, from row 0."""
+        first = 0 if self.config.wide_rows else index * self._network.steps
+        self._ready().run(mask | (Run.SLOT if slot else 0), first)
+
+    def _queue_readout(self, slot: int):
+        units = self.config.units
+        return self._ready().queue_read(Space.READOUTS, 4 * units * slot_base(self.config, Space.READOUTS, slot),
+                                        4 * self._layout.layers[-1].beats * units)
 
     def _readout(self, handle) -> np.ndarray:
         words = np.ascontiguousarray(handle.result())
         return words.view("<i8")[:self._network.classes].astype(np.int64)
 
     def infer(self, spikes):
-        bus = self._ready()
         rows = self._rows(checked_spikes(spikes, self._network))
-        handles, results = [], []
-        for sample in rows:
-            bus.write(Space.SPIKES, self._row_base(), sample)
-            bus.run(Run.FORWARD, 0)
-            handles.append(self._queue_readout())
+        handles, results, slots = [], [], self.config.slots
+        for index, sample in enumerate(rows):
+            self._load_sample(sample, index % slots)
+            self._run(Run.FORWARD, index % slots)
+            # A sample's readout is asked for once the next one is under way.
+            if index >= slots - 1:
+                handles.append(self._queue_readout((index + 1) % slots))
             if len(handles) >= _IN_FLIGHT:
                 results.append(self._readout(handles.pop(0)))
+        handles += [self._queue_readout(index % slots) for index in range(max(len(rows) - slots + 1, 0), len(rows))]
         results += [self._readout(handle) for handle in handles]
         self._count()
         return np.array(results, np.int64).reshape(len(rows), self._network.classes)
@@ -177,30 +194,56 @@ class ChipDevice(Device):
         self._pending = None
         rows, steps = self._rows(spikes), self._network.steps
         self._write_registers(len(spikes))
-        handles, readouts, traces = [], [], []
-        for index, sample in enumerate(rows):
-            bus.write(Space.SPIKES, self._row_base(), sample)
-            clear = Run.CLEAR if index == 0 else 0
-            if targets is not None:
-                bus.write(Space.TARGETS, 0, self._class_words(targets[index]))
-                bus.run(clear | Run.FORWARD | Run.LOSS | Run.BACKWARD, index * steps)
-                handles.append(self._queue_readout())
-            elif error is not None:
-                bus.run(clear | Run.FORWARD, index * steps)
-                readouts.append(self._readout(self._queue_readout()))
-                bus.write(Space.ERROR_INPUTS, 0, self._class_words(error(readouts[-1], index)))
-                bus.run(Run.BACKWARD, index * steps)
+        traces: list = []
+        running = self.config.wide_rows > 0
+
+        def keep(index: int):
             if capture:
-                traces.append(read_sample(bus, self._network, self._layout, self.config))
-        readouts += [self._readout(handle) for handle in handles]
+                trace = read_sample(bus, self._network, self._layout, self.config, slot=index % self.config.slots)
+                traces.append(trace)
+                if running:     # the next sample's errors take the place of these
+                    read_errors(bus, self._network, self._layout, self.config, trace, first=0)
+
+        if targets is not None:
+            readouts = self._descend(rows, targets, keep)
+        else:
+            readouts = self._descend_with(rows, error, keep, ahead=0 if capture else self.config.slots - 1)
         overflow = bool(bus.read(Space.REGISTERS, _OVERFLOW, 1)[0])
-        if capture:
-            for index, trace in enumerate(traces):
-                read_errors(bus, self._network, self._layout, self.config, trace, first=index * steps)
+        for index, trace in enumerate([] if running else traces):
+            read_errors(bus, self._network, self._layout, self.config, trace, first=index * steps)
         self._pending = len(spikes)
         self._count()
         return BatchResult(readouts=np.array(readouts, np.int64).reshape(len(spikes), -1), overflow=overflow,
                            traces=traces if capture else None)
+
+    def _descend(self, rows, targets, keep) -> list[np.ndarray]:
+        """Forward, loss on the chip, backward; a sample's readout is asked for once the next one is under way."""
+        slots, handles = self.config.slots, []
+        for index, sample in enumerate(rows):
+            slot, clear = index % slots, Run.CLEAR if index == 0 else 0
+            self._load_sample(sample, slot)
+            self._write_classes(Space.TARGETS, targets[index], slot)
+            self._run(clear | Run.FORWARD | Run.LOSS | Run.BACKWARD, slot, index)
+            if index >= slots - 1:
+                handles.append(self._queue_readout((index + 1) % slots))
+            keep(index)
+        handles += [self._queue_readout(index % slots) for index in range(max(len(rows) - slots + 1, 0), len(rows))]
+        return [self._readout(handle) for handle in handles]
+
+    def _descend_with(self, rows, error: Callable, keep, *, ahead: int) -> list[np.ndarray]:
+        """The same with errors that the host computes, while the chip takes up to `ahead` samples forward."""
+        slots, readouts, started = self.config.slots, [], 0
+        for index in range(len(rows)):
+            while started < min(index + 1 + ahead, len(rows)):
+                self._load_sample(rows[started], started % slots)
+                self._run(Run.FORWARD | (Run.CLEAR if started == 0 else 0), started % slots)
+                started += 1
+            slot = index % slots
+            readouts.append(self._readout(self._queue_readout(slot)))
+            self._write_classes(Space.ERROR_INPUTS, error(readouts[-1], index), slot)
+            self._run(Run.BACKWARD, slot, index)
+            keep(index)
+        return readouts
 
     def _class_words(self, values: np.ndarray) -> np.ndarray:
         """binary16 words of one value per class, padded to whole beats."""
@@ -220,7 +263,12 @@ class ChipDevice(Device):
         bus.run(Run.UPDATE, 0)
         overflow = bool(bus.read(Space.REGISTERS, _OVERFLOW, 1)[0])
         self._count()
+        if self._timeline is None and not self.config.sequenced:
+            self._timeline = read_timeline(bus)
         return overflow
+
+    def timeline(self):
+        return self._timeline or []
 
     def _count(self):
         """Adds what the 32-bit counters gained since they were last read; they wrap."""

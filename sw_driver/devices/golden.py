@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ...verification.golden.model import Golden, Layer, Rules
+from ...verification.golden.model import Golden, Layer, NoKernel, Rules
 from ..device import BatchResult, Device, checked_spikes
 from ..errors import DeviceError
 from ..half import half, half_scalar
@@ -15,12 +15,22 @@ _CHUNK_VALUES = 1 << 22  # float64 values of spikes or membranes held at once wh
 
 
 class GoldenDevice(Device):
-    """The golden model. Holds any network; `where` is PyTorch's name of the processor, "cpu" or "cuda"."""
+    """The golden model. Holds any network.
+
+    Parameters
+    ----------
+    where : str
+        PyTorch's name of the processor, "cpu" or "cuda".
+    threads : int or None
+        Threads of PyTorch; None leaves them as they are.
+    kernel : str or None
+        "native" (C++, compiled here), "torch", or None: native where it can be had. The bits are the same.
+    """
 
     name = "golden"
 
-    def __init__(self, where: str = "cpu", *, threads: int | None = None):
-        self._where, self._threads = where, threads
+    def __init__(self, where: str = "cpu", *, threads: int | None = None, kernel: str | None = None):
+        self._where, self._threads, self._kernel = where, threads, kernel
         self._golden: Golden | None = None
         self._pending: int | None = None
 
@@ -35,7 +45,10 @@ class GoldenDevice(Device):
             rules = Rules(steps=network.steps, loss_scale=training.loss_scale,
                           momentum_exponent=training.momentum_exponent)
         self._network, self._training = network, training
-        self._golden = Golden(layers, rules, device=self._where, threads=self._threads)
+        try:
+            self._golden = Golden(layers, rules, device=self._where, threads=self._threads, kernel=self._kernel)
+        except NoKernel as error:
+            raise DeviceError(str(error)) from None
         self._pending = None
 
     def _model(self) -> Golden:
@@ -114,23 +127,25 @@ class GoldenDevice(Device):
 
     def info(self):
         return {"name": self.name, "torch": torch.__version__, "where": self._where,
-                "threads": torch.get_num_threads()}
+                "threads": torch.get_num_threads(), "kernel": self._golden.kernel if self._golden else self._kernel}
 
     def close(self):
         self._golden = None
 
 
-def open_golden(argument: str | None, *, threads: int | None = None) -> GoldenDevice:
-    """The golden model on "cpu" (None) or on what PyTorch calls `argument`.
+def open_golden(argument: str | None, *, threads: int | None = None, kernel: str | None = None) -> GoldenDevice:
+    """The golden model on "cpu" (None) or on what PyTorch calls `argument`; see `GoldenDevice`.
 
     Raises
     ------
     DeviceError
-        If PyTorch cannot compute there.
+        If PyTorch cannot compute there, or there is no such kernel for it.
     """
     where = argument or "cpu"
+    if kernel not in (None, "torch", *(("native",) if where.startswith("cpu") else ())):
+        raise DeviceError(f"the golden model on {where} has no kernel {kernel!r}; name torch, or on cpu native")
     try:
         torch.zeros(1, device=where)
     except (RuntimeError, AssertionError) as error:
         raise DeviceError(f"PyTorch has no device {where!r} here: {str(error).splitlines()[0]}") from None
-    return GoldenDevice(where, threads=threads)
+    return GoldenDevice(where, threads=threads, kernel=kernel)

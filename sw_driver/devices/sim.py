@@ -1,9 +1,11 @@
 """The simulated chip: generated for the network, compiled by Verilator, reached through a pipe."""
 
+import json
 from dataclasses import fields
+from pathlib import Path
 
 from ...hw.contract.chip import ChipConfig
-from ..compile import compile_program, fit_config
+from ..compile import compile_program, fit_chip
 from ..errors import DeviceError
 from ..link.bus import Bus
 from ..link.host import HostLink
@@ -19,13 +21,16 @@ class SimDevice(ChipDevice):
 
     name = "sim"
 
-    def __init__(self, *, progress=None, flip: float = 0.0, seed: int = 0, **capacity):
+    def __init__(self, *, progress=None, flip: float = 0.0, seed: int = 0, stats: bool = False, **capacity):
         super().__init__()
+        self.program: Path | None = None    # the simulator, once loaded
+        self.simulated: dict = {}   # with `stats`, once closed: cycles, busy cycles, seconds, asleep, processor seconds
         for name in capacity:
-            if name not in _FIELDS:
-                raise DeviceError(f"the simulated chip has no {name!r}; it has {', '.join(_FIELDS)}")
+            if name not in (*_FIELDS, "gradient"):
+                raise DeviceError(f"the simulated chip has no {name!r}; it has {', '.join((*_FIELDS, 'gradient'))}")
         self._capacity, self._progress = capacity, progress
         self._options = ["--flip", str(flip), "--seed", str(seed)] if flip else []
+        self._stats, self._gradient = stats, ""
         self._running: ChipConfig | None = None
 
     def connect(self, network, training):
@@ -46,27 +51,42 @@ class SimDevice(ChipDevice):
 
     def _choose(self, network, training) -> ChipConfig:
         capacity = dict(self._capacity)
-        chosen = {name: capacity.pop(name) for name in ("lanes", "units", "shared") if name in capacity}
         if "training" in capacity:
             raise DeviceError("the simulated chip trains if it is loaded for training; leave 'training' out")
-        return fit_config(network, training, **chosen, **capacity)
+        config, choice = fit_chip(network, training, **capacity)
+        self._gradient = choice.reason
+        return config
+
+    def info(self):
+        return super().info() | ({"gradient": self._gradient} if self._gradient else {})
 
     def _start(self, config: ChipConfig) -> Bus:
         try:
-            from ...gateware.chip import Chip
-            from ...gateware.simulator.build import SimulatorError, build_simulator
+            from ...gateware.simulator.build import SimulatorError, build_simulator, find_simulator
         except ModuleNotFoundError as missing:
             raise DeviceError(f"the simulated chip needs {missing.name}, which is not installed; "
                               "try pip install 'autapse[sim]'") from None
+        recipe = f"Chip {config}"
         try:
-            program = build_simulator(Chip(config), progress=self._progress)
+            program = find_simulator(recipe)
+            if program is None:
+                from ...gateware.chip import Chip
+                program = build_simulator(Chip(config), recipe=recipe, progress=self._progress)
         except SimulatorError as error:
             raise DeviceError(str(error)) from None
-        return Bus(HostLink(ProcessTransport([program, *self._options])))
+        self.program = program
+        return Bus(HostLink(ProcessTransport([program, *self._options, *(["--stats"] if self._stats else [])])))
+
+    def close(self):
+        bus = self._bus
+        super().close()
+        if bus is not None and self._stats:
+            self.simulated = json.loads(bus.link.transport.log)
 
 
 def open_sim(argument: str | None, **options) -> SimDevice:
-    """The simulated chip with `options` of ChipConfig, `progress`, and `flip` (rate of bit errors) with `seed`."""
+    """The simulated chip with `options` of ChipConfig, `progress`, `stats` (SimDevice.simulated), and `flip` (rate of
+    bit errors) with `seed`."""
     if argument is not None:
         raise DeviceError(f"the simulated chip takes options key=value, not {argument!r}")
     return SimDevice(**options)

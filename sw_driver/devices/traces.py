@@ -3,10 +3,16 @@
 import numpy as np
 
 from ...hw.contract.chip import ChipConfig
+from ...hw.contract.geometry import geometry
 from ...hw.contract.program import Space
 from ..compile.layout import Layout
 from ..link.bus import Bus
 from ..network import Network
+
+
+def slot_base(config: ChipConfig, space: Space, slot: int) -> int:
+    """First row of a slot in a memory that holds one sample per slot."""
+    return slot * geometry(config)[space][1] // config.slots
 
 
 def _bits(bus: Bus, space: Space, base: int, *, groups: int, steps: int, lanes: int, count: int) -> np.ndarray:
@@ -25,15 +31,17 @@ def _words(words: np.ndarray, *, rows: int, steps: int, width: int, count: int) 
     return np.ascontiguousarray(table).view(np.float16)
 
 
-def read_sample(bus: Bus, network: Network, layout: Layout, config: ChipConfig) -> list[dict]:
-    """u, s and m of the sample that ran last; u is None where the run keeps no membranes."""
+def read_sample(bus: Bus, network: Network, layout: Layout, config: ChipConfig, *, slot: int) -> list[dict]:
+    """u, s and m of the sample in a slot; u is None where the run keeps no membranes."""
     traces, steps, units = [], network.steps, config.units
+    spikes, masks = (slot_base(config, space, slot) for space in (Space.SPIKES, Space.MASKS))
     for layer, place in zip(network.layers, layout.layers, strict=True):
         shape = {"groups": place.groups, "steps": steps, "lanes": config.lanes, "count": layer.outputs}
-        trace: dict = {"u": None, "s": _bits(bus, Space.SPIKES, place.spikes_out, **shape),
-                       "m": _bits(bus, Space.MASKS, place.masks, **shape), "d": None}
+        trace: dict = {"u": None, "s": _bits(bus, Space.SPIKES, spikes + place.spikes_out, **shape),
+                       "m": _bits(bus, Space.MASKS, masks + place.masks, **shape), "d": None}
         if place.keep_membrane:
-            words = bus.read(Space.MEMBRANES, place.membranes * units, place.beats * steps * units)
+            membranes = slot_base(config, Space.MEMBRANES, slot) + place.membranes
+            words = bus.read(Space.MEMBRANES, membranes * units, place.beats * steps * units)
             trace["u"] = _words(words, rows=place.beats, steps=steps, width=units, count=layer.outputs)
         traces.append(trace)
     return traces

@@ -117,7 +117,11 @@ class Bus:
         self._send(Opcode.FILL, space, *_address(address), count & 0xFFFF, count >> 16, value)
 
     def run(self, mask: int, sample: int):
-        """Starts the core; whatever is queued behind waits until it is done. Raises ValueError, LinkError."""
+        """Starts the core, as soon as it can take the run. Raises ValueError, LinkError.
+
+        What is queued behind waits where it must: inputs and results of a sample until no run of its slot is under
+        way, everything else until no run is.
+        """
         for name, value in (("mask", mask), ("sample", sample)):
             if not 0 <= value <= 0xFFFF:
                 raise ValueError(f"{name} must be a word of 16 bits, not {value!r}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...hw.contract.program import TIMELINE_PARTS
 from ..data import Data
 from ..errors import AutapseError
 from ..files import write_text
@@ -67,7 +68,7 @@ def write_report(path, trainer: Trainer, data: Data, *, seconds: float | None = 
 
     from . import figures
     from .page import TEMPLATE
-    counters = trainer.device.counters()
+    counters, timeline = trainer.device.counters(), trainer.device.timeline()
     evaluation = trainer.evaluate(data)
     which = "test" if data.test is not None else "training"
     raster, raster_note = _raster(trainer, data)
@@ -98,7 +99,8 @@ def write_report(path, trainer: Trainer, data: Data, *, seconds: float | None = 
         title=f"{data.name}: {trainer.network}", subtitle=f"Trained on {trainer.device.name} by back-propagation "
         "through time, the same bits on every device", cards=cards, curve=figures.learning_curve(trainer.history),
         warnings=warnings, raster=raster, raster_note=raster_note, device=trainer.device.name,
-        engines=figures.engine_use(engines) if engines else "", counters=counters, counter_names=names,
+        engines=figures.engine_use(engines) if engines else "",
+        schedule=figures.schedule(timeline, TIMELINE_PARTS) if timeline else "", counters=counters, counter_names=names,
         confusion=figures.confusion_matrix(evaluation.confusion),
         confusion_note=f"{which.capitalize()} set; rows are labels, columns what the network read.",
         layers=_layers(trainer), settings=settings, footer=footer)

@@ -1,6 +1,7 @@
 """The figures of the report, each as an SVG to put into a page."""
 
 import io
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -91,6 +92,29 @@ def engine_use(counters: dict[str, dict[str, int]]) -> str:
         axes.margins(x=0.15)
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside upper left", ncols=3)
+        return _svg(figure)
+
+
+def schedule(timeline: list[tuple[int, frozenset[str]]], names: Sequence[str]) -> str:
+    """Who worked when: a bar from each change that starts an engine to the one that stops it."""
+    with matplotlib.rc_context(_STYLE):
+        shown = [name for name in names if any(name in working for _, working in timeline)]
+        figure, axes = _figure(7.6, 0.9 + 0.34 * len(shown))
+        for place, name in enumerate(shown):
+            bars, since = [], None
+            for cycle, working in timeline:
+                if since is None and name in working:
+                    since = cycle
+                elif since is not None and name not in working:
+                    bars.append((since, cycle - since))
+                    since = None
+            axes.broken_barh(bars, (place - 0.36, 0.72), facecolors=(BLUE, GREEN)[place % 2], edgecolor="white",
+                             linewidth=0.6)
+        axes.set_yticks(range(len(shown)), shown)
+        axes.invert_yaxis()
+        axes.set_xlabel("cycles")
+        axes.set_xlim(left=0, right=max(cycle for cycle, _ in timeline))
+        axes.grid(axis="y", visible=False)
         return _svg(figure)
 
 

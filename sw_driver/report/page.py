@@ -35,6 +35,8 @@ TEMPLATE = """<!doctype html>
 <section><h2>Learning curve</h2>{{ curve | safe }}
 {% for line in warnings %}<p class="note warn">{{ line }}</p>{% endfor %}</section>
 <section><h2>Spikes of one sample</h2><p class="note">{{ raster_note }}</p>{{ raster | safe }}</section>
+{% if schedule %}<section><h2>Who worked when</h2>{{ schedule | safe }}
+<p class="note">The chip's own record of the end of its first batch.</p></section>{% endif %}
 <section><h2>Use of the engines</h2>{% if engines %}{{ engines | safe }}
 <table><tr><th>engine</th>
 {%- for name in counter_names %}<th class="n">{{ name }}</th>{% endfor %}</tr>

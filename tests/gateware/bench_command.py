@@ -16,14 +16,20 @@ OTHERS = [code for code in range(256) if code not in (1, 2, 3, 4, 5)]
 
 
 class Core:
-    """A memory in one space that takes requests when it likes and answers reads in order, up to 9 cycles later."""
+    """A memory in one space that takes requests when it likes and answers reads in order, up to 9 cycles later.
+
+    Up to two runs are under way at once, and requests are taken meanwhile.
+    """
 
     def __init__(self, dut, *, stall):
         self.dut, self.stall = dut, stall
         self.memory = [0] * DEPTH
         self.replies = deque()      # [cycles left, word, error]
         self.runs = []
-        self.run_left = 0
+        self.run_lengths = range(1, 60)
+        self.running = []           # cycles left of the runs under way
+        self.meanwhile = 0          # requests taken while a run was under way
+        self.most_runs = 0
         self.cycle = 0
         self.request_held = None
         self.may_withdraw = False
@@ -32,7 +38,7 @@ class Core:
     def drive(self):
         self.cycle += 1
         self.ready = int(random.random() >= self.stall)
-        self.run_ready = int(random.random() >= self.stall)
+        self.run_ready = int(len(self.running) < 2 and random.random() >= self.stall)
         for reply in self.replies:
             reply[0] -= 1
         valid = bool(self.replies) and self.replies[0][0] <= 0
@@ -42,7 +48,7 @@ class Core:
         space, address, _, write, _ = self.request()
         if write:
             self.error = int(not (space == SPACE and address < DEPTH))
-        self.dut.i_busy.value = int(self.run_left > 0)
+        self.dut.i_busy.value = int(bool(self.running))
         self.dut.o_run__ready.value = self.run_ready
         self.dut.i_bus.value = self.ready | self.word << 1 | self.valid << 17 | self.error << 18
 
@@ -54,9 +60,8 @@ class Core:
     def sample(self):
         space, address, data, write, read = self.request()
         assert not (write and read)
-        assert not ((write or read) and self.run_left > 0), "a request during a run"
-        if self.run_left > 0:
-            self.run_left -= 1
+        self.meanwhile += bool((write or read) and self.ready and self.running)
+        self.running = [left - 1 for left in self.running if left > 1]
         exists = space == SPACE and address < DEPTH
         request = (space, address, data if write else None, write, read) if write or read else None
         held = self.request_held
@@ -72,7 +77,8 @@ class Core:
         if known(self.dut.o_run__valid) and self.run_ready:
             run = int(self.dut.o_run__payload.value)
             self.runs.append((run & 0xFFFF, run >> 16))
-            self.run_left = random.randrange(0, 30)
+            self.running.append(random.choice(self.run_lengths))
+            self.most_runs = max(self.most_runs, len(self.running))
 
 
 class Model:
@@ -222,6 +228,36 @@ async def packets_do_and_answer_as_the_model_says(dut):
     assert core.runs == model.runs
     assert int(dut.o_dropped.value) == model.dropped > 10
     assert core.most_reads <= 8
+    assert core.meanwhile and core.most_runs == 2, "nothing came while the core ran"
+
+
+@cocotb.test()
+async def only_an_echo_waits_for_the_runs_before_it(dut):
+    bench, source, sink, core = await made(dut, PARAMETERS["stall"])
+    for runs in (0, 1, 2, 1, 2) * 4:
+        # Longer than the packets of a round take on a line that stalls.
+        core.run_lengths, word = range(400, 500), random.getrandbits(16)
+        ended, written = [], []
+        watch = Agent(sample=lambda ended=ended, written=written, word=word: (
+            ended.append(bench.cycle) if not core.running else ended.clear(),
+            written.append(bool(core.running)) if core.memory[9] == word and not written else None))
+        core.memory[9] = word ^ 1
+        bench.agents.append(watch)
+        for _ in range(runs):
+            source.items += framed(struct.pack("<3H", Opcode.RUN, 2, 7))
+        source.items += framed(struct.pack("<6H", Opcode.WRITE, SPACE, 9, 0, 1, word))
+        source.items += framed(struct.pack("<2H", Opcode.ECHO | 0x3300, word))
+        sink.items.clear()
+        before = len(core.runs)
+        await bench.until(lambda: len(sink.items) == 4, watchdog=3000)
+        bench.agents.remove(watch)
+        assert words_of(sink.items) == [Opcode.ECHO | 0x3300, word | 1 << 16]
+        assert core.runs[before:] == [(2, 7)] * runs
+        assert written == [bool(runs)], "a write did not go ahead of the end of the runs"
+        assert ended, "an ECHO was answered before the end of the runs"
+        if not PARAMETERS["stall"] and runs:
+            # Two words of answer, two cycles each, and the way through the FIFO.
+            assert len(ended) <= 9, f"an ECHO was answered {len(ended)} cycles after the end of the runs"
 
 
 @cocotb.test()
@@ -239,6 +275,10 @@ async def bulk_transfers_keep_up_with_the_line(dut):
     source.items += framed(struct.pack("<5H", Opcode.READ, SPACE, 0, 0, 250))
     await bench.until(lambda: len(sink.items) == 2 * 254, watchdog=1000)
     assert bench.cycle - begin <= 2 * 5 + 2 * 254 + 6
+    begin = bench.cycle
+    source.items += framed(struct.pack("<7H", Opcode.FILL, SPACE, 0, 0, DEPTH, 0, 0x1234))
+    await bench.until(lambda: core.memory == [0x1234] * DEPTH and not known(dut.o_busy), watchdog=1000)
+    assert bench.cycle - begin <= 2 * 7 + DEPTH + 4
 
 
 @cocotb.test()

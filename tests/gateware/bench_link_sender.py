@@ -25,11 +25,12 @@ class Host:
         self.got = b""
         self.lost = False
         self.event = {}
+        self.quiet = False      # no event but those it is given
 
     def drive(self):
         event = self.event
         self.event = {}
-        if not event and random.random() < 0.02:
+        if not event and not self.quiet and random.random() < 0.02:
             event = {"acked": 1, "ack": (self.count - random.choice((0, 0, 0, 1, 3))) % 256, "resend": int(self.lost)}
             self.lost = False
         word = at = 0
@@ -108,11 +109,14 @@ async def every_byte_comes_in_order_however_often_it_is_asked_for(dut):
 @cocotb.test()
 async def answers_are_given_when_asked_for_and_only_then(dut):
     bench, source, host = await made(dut, 0.0)
+    host.quiet = True
     for event, control in (({"answer": 1}, 0), ({"answer": 1, "missing": 1}, 0x10), ({"answer": 1}, 0)):
-        before = len(host.frames)
+        before, asked = len(host.frames), host.sink.time
         host.event = event
         await bench.until(lambda before=before: len(host.frames) > before, watchdog=200)
         assert host.frames[-1][:3] == (control, host.count % 256, b"")
+        if not PARAMETERS["stall"]:
+            assert host.frames[-1][3] - asked == 8
         for _ in range(100):
             await bench.step()
         assert len(host.frames) == before + 1
@@ -128,8 +132,9 @@ async def answers_are_given_when_asked_for_and_only_then(dut):
 @cocotb.test()
 async def a_new_session_starts_at_nothing(dut):
     bench, source, host = await made(dut, 0.3)
-    for delay in (700, 3, 90, 1):
-        source.items += answers(10, 300)[0]
+    # Short ones meet a frame while it is prepared.
+    for delay in (700, 3, 90, 1, *(random.randrange(1, 60) for _ in range(15))):
+        source.items += answers(random.choice((1, 10)), random.choice((3, 300)))[0]
         for _ in range(delay):
             await bench.step()
         source.items.clear()
@@ -159,9 +164,43 @@ async def a_new_session_starts_at_nothing(dut):
 
 
 @cocotb.test()
+async def the_line_does_not_wait_between_frames(dut):
+    bench, source, host = await made(dut, 0.0)
+    host.quiet = True
+    source.items += [0x41] * 511 + [0x141]
+    await bench.until(lambda: len(host.frames) == 2, watchdog=3000)
+    if not PARAMETERS["stall"]:
+        assert host.frames[1][3] - host.frames[0][4] == 1
+
+
+@cocotb.test()
+async def an_answer_waits_for_one_frame_at_most(dut):
+    bench, source, host = await made(dut, 0.0)
+    host.quiet = True
+    waits = []
+    for delay in range(16):
+        source.items += [0x7E] * 255 + [0x17E]
+        await bench.until(lambda: not source.items, watchdog=3000)
+        for _ in range(delay):
+            await bench.step()
+        before, asked = len(host.frames), host.sink.time
+        host.event = {"answer": 1, "acked": 1, "ack": host.count % 256}
+        await bench.step()
+        await bench.until(lambda: not known(dut.o_busy), watchdog=3000)
+        waits.append(host.frames[-1][3] - asked)
+        assert len(host.frames) <= before + 2
+        host.event = {"acked": 1, "ack": host.count % 256}
+        await bench.step()
+        await bench.until(lambda: not known(dut.o_busy), watchdog=100)
+    if not PARAMETERS["stall"]:
+        # The largest of the formula's frame has 8 more escapes, in header and checksum.
+        assert 2 * 256 + 8 < max(waits) <= 2 * 264 + 12
+
+
+@cocotb.test()
 async def unacknowledged_frames_are_bounded(dut):
     bench, source, host = await made(dut, 0.0)
-    host.drive = lambda: setattr(dut.i_event, "value", 0)
+    host.quiet = True
     for _ in range(20):
         source.items.append(0x141)
         for _ in range(60):

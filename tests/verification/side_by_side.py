@@ -1,12 +1,23 @@
 """The same network in the golden model and in rational numbers, and one training step of both, compared as bits."""
 
+import functools
 import itertools
 from fractions import Fraction
 
 import numpy as np
 
-from autapse.verification.golden.model import Golden, Layer, Rules
+from autapse.verification.golden import kernel
+from autapse.verification.golden.model import Golden, Layer, NoKernel, Rules
 from rational import Chip
+
+
+def kernels():
+    """The golden model's kernels that this machine has."""
+    try:
+        kernel.load()
+    except NoKernel:
+        return ("torch",)
+    return "torch", "native"
 
 
 def half(rng, shape, spread):
@@ -34,8 +45,8 @@ def per_neuron(array, n):
     return [Fraction(float(x)) for x in np.broadcast_to(array, (n,))]
 
 
-def pair(rng, sizes, *, steps, scale, k, spread=6, gain=1.0, model=Golden, **options):
-    """The same network twice: the golden model, and in rational numbers."""
+def pair(rng, sizes, *, steps, scale, k, spread=6, gain=1.0, models=None, **options):
+    """The same network in the golden model, once per kernel or as the `models` make it, and in rational numbers."""
     layers, tables = [], []
     state = {}
     readout = options.pop("readout")
@@ -75,38 +86,55 @@ def pair(rng, sizes, *, steps, scale, k, spread=6, gain=1.0, model=Golden, **opt
                 table[kind + part] = rational(value)
         layers.append(layer)
         tables.append(table)
-    golden = model(layers, Rules(steps=steps, loss_scale=scale, momentum_exponent=k), threads=1)
-    golden.set_state(state)
-    return golden, Chip(tables, steps, scale, golden.rules.momentum_exponent)
+    rules = Rules(steps=steps, loss_scale=scale, momentum_exponent=k)
+    models = models or [functools.partial(Golden, kernel=name) for name in kernels()]
+    goldens = [model(layers, rules, threads=1) for model in models]
+    for golden in goldens:
+        golden.set_state(state)
+    return goldens, Chip(tables, steps, scale, rules.momentum_exponent)
 
 
-def step_both(golden, chip, rng, *, batch, sizes, rate, momentum, density=0.5, per_step=None, target_gain=1.0):
-    """One training step on both; every intermediate result compared as words."""
-    spikes = (rng.random((batch, golden.rules.steps, sizes[0])) < density).astype(np.uint8)
-    readout = golden.forward(spikes, keep=True)
+def step_both(goldens, chip, rng, *, batch, sizes, rate, momentum, density=0.5, per_step=None, target_gain=1.0):
+    """One training step of golden models and of rational numbers; every intermediate result compared as words."""
+    steps = goldens[0].rules.steps
+    spikes = (rng.random((batch, steps, sizes[0])) < density).astype(np.uint8)
     y = chip.forward(spikes.tolist())
-    assert [[Fraction(int(unit), 2**24) for unit in row] for row in readout.y] == y
-    assert golden.overflow == chip.overflow, "overflow in forward"
+    for golden in goldens:
+        readout = golden.forward(spikes, keep=True)
+        assert [[Fraction(int(unit), 2**24) for unit in row] for row in readout.y] == y
+        assert golden.overflow == chip.overflow, "overflow in forward"
     if per_step is None:
         targets = (half(rng, (batch, sizes[-1]), 2) * np.float16(target_gain)).astype(np.float16)
-        g = golden.loss_error(readout.y, targets)
         expected = chip.loss_error(y, rational(targets))
-        assert np.array_equal(g.view(np.uint16), words(expected))
-        errors = [[row] * golden.rules.steps for row in expected]
+        for golden in goldens:
+            g = golden.loss_error(readout.y, targets)
+            assert np.array_equal(g.view(np.uint16), words(expected))
+        errors = [[row] * steps for row in expected]
     else:
-        g = per_step(rng, (batch, golden.rules.steps, sizes[-1]))
+        g = per_step(rng, (batch, steps, sizes[-1]))
         errors = rational(g)
-    assert golden.overflow == chip.overflow, "overflow in the loss"
-    golden.backward(g)
+    for golden in goldens:
+        assert golden.overflow == chip.overflow, "overflow in the loss"
+        golden.backward(g)
     chip.backward(errors)
+    for golden in goldens:
+        _compare_traces(golden, chip)
+    chip.update(batch, Fraction(float(np.float16(rate))), Fraction(float(np.float16(momentum))))
+    for golden in goldens:
+        golden.update(batch, rate, momentum)
+        _compare_state(golden, chip)
+
+
+def _compare_traces(golden, chip):
     for index, trace in enumerate(golden.traces()):
         assert np.array_equal(trace["u"].view(np.uint16), words(chip.u[index])), f"u of layer {index}"
         assert np.array_equal(trace["s"], np.array(chip.s[index])), f"s of layer {index}"
         assert np.array_equal(trace["m"], np.array(chip.m[index])), f"m of layer {index}"
         assert np.array_equal(trace["d"].view(np.uint16), words(chip.d[index])), f"d of layer {index}"
     assert golden.overflow == chip.overflow, "overflow in backward"
-    golden.update(batch, rate, momentum)
-    chip.update(batch, Fraction(float(np.float16(rate))), Fraction(float(np.float16(momentum))))
+
+
+def _compare_state(golden, chip):
     assert golden.overflow == chip.overflow, "overflow in the update"
     state = golden.get_state()
     for index, table in enumerate(chip.layers):

@@ -2,8 +2,8 @@
 
 It follows version 1 of the arithmetic (docs/golden.md) expression by expression, vectorised over
 samples, neurons and synapses. No autograd: forward, backward and update are the chip's own rules.
-Tensors inside are float64 that hold binary16 values, laid out [steps, samples, neurons], so that
-a step is contiguous and all steps together are one matrix.
+`passes.py` states them in PyTorch, `kernel.cpp` once more for a processor; here is what the two share:
+the network's state, the loss, and the door through which words come in.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from .kernel import NoKernel
+from .native import NativePasses
 from .network import Layer, Readout, Rules, check_chain
-from .neurons import Neurons, Traces
-from .numeric import EXACT_TERMS, QUANTUM_BITS, Rounder, exact_dot, odd_sum, split, to_nearest
-from .optimiser import Parameter
+from .numeric import Rounder
+from .optimiser import Parameter, Rates
+from .passes import Passes, TorchPasses
 
-__all__ = ["Golden", "Layer", "Readout", "Rules"]
+__all__ = ["Golden", "Layer", "NoKernel", "Readout", "Rules"]
 
 
 class Golden:
@@ -35,14 +37,27 @@ class Golden:
         Where PyTorch computes; the bits do not depend on it.
     threads : int or None
         Threads of PyTorch, for the whole process; None leaves them as they are.
+    kernel : str or None
+        "native", C++ compiled here, for device "cpu" only; "torch"; or None, native where it can be had. The
+        bits do not depend on it.
 
     Raises
     ------
     ValueError
-        If the layers do not follow one another.
+        If the layers do not follow one another, or the kernel is unknown or not for this device.
+    NoKernel
+        If the kernel is "native" and cannot be compiled.
     """
 
-    def __init__(self, layers: Sequence[Layer], rules: Rules, *, device: str = "cpu", threads: int | None = None):
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        rules: Rules,
+        *,
+        device: str = "cpu",
+        threads: int | None = None,
+        kernel: str | None = None,
+    ):
         self.layers = tuple(layers)
         self.rules = rules
         check_chain(self.layers)
@@ -52,11 +67,28 @@ class Golden:
         self._rnd = Rounder(self.device)
         self._weights = [Parameter((layer.inputs, layer.outputs), self.device) for layer in self.layers]
         self._biases = [Parameter((layer.outputs,), self.device) if layer.bias else None for layer in self.layers]
-        self._neurons = [Neurons(layer, self.device) for layer in self.layers]
-        self._inputs: list[torch.Tensor] = []
-        self._traces: list[Traces] = []
-        self._d: list[torch.Tensor] = []
+        self._passes = self._choose(kernel)
         self._pending = False
+
+    def _choose(self, kernel: str | None) -> Passes:
+        on_cpu = self.device.type == "cpu"
+        if kernel not in (None, "native", "torch"):
+            raise ValueError(f'kernel must be "native", "torch" or None, not {kernel!r}')
+        if kernel == "native" and not on_cpu:
+            raise ValueError(f'the native kernel computes on "cpu" only, not on {str(self.device)!r}; use "torch"')
+        parts = self.layers, self._weights, self._biases, self._rnd
+        if kernel != "torch" and on_cpu:
+            try:
+                return NativePasses(*parts)
+            except NoKernel:
+                if kernel == "native":
+                    raise
+        return TorchPasses(*parts)
+
+    @property
+    def kernel(self) -> str:
+        """Who computes: "native" or "torch"."""
+        return self._passes.name
 
     # State
 
@@ -135,29 +167,10 @@ class Golden:
         TypeError, ValueError
             If the spikes are of another type, shape or value.
         """
-        current = self._spikes(spikes)
-        inputs, traces = [], []
-        for index, neurons in enumerate(self._neurons):
-            trace = neurons.forward(*self._drive(index, current), self._rnd)
-            if keep:
-                inputs.append(current)
-                traces.append(trace)
-            current = trace.outputs
+        y = self._passes.forward(self._spikes(spikes), keep)
         if keep:
-            self._inputs, self._traces, self._d, self._pending = inputs, traces, [], False
-        # At most 2^13 steps of binary16 values: exact, and an integer in units of 2^-24.
-        return Readout(y=current.sum(dim=0).mul_(2.0**QUANTUM_BITS).to(torch.int64).cpu().numpy())
-
-    def _drive(self, index: int, spikes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Sum of weights and bias, exact: one tensor, or a high and a low part where there are many inputs."""
-        weight, bias = self._weights[index].value, self._biases[index]
-        steps, samples, inputs = spikes.shape
-        flat, shape = spikes.view(steps * samples, inputs), (steps, samples, weight.shape[1])
-        offset = torch.zeros((), dtype=torch.float64, device=self.device) if bias is None else bias.value
-        if inputs + 2 <= EXACT_TERMS:
-            return torch.addmm(offset, flat, weight).view(shape), None
-        high, low = split(weight)
-        return (flat @ high).view(shape), torch.addmm(offset, flat, low).view(shape)
+            self._pending = False
+        return Readout(y=y.cpu().numpy())
 
     # Loss and backward
 
@@ -175,12 +188,7 @@ class Golden:
         units = torch.from_numpy(np.ascontiguousarray(y, dtype=np.int64)).to(self.device)
         share = self._scalar(1.0 / self.rules.steps)
         factor = self._scalar(self.rules.error_factor(self.layers[-1].outputs))
-        # y has up to 53 bits: y * rnd(1/T) is exact only in two parts. The upper one is a multiple of
-        # 2^-28 below 2^17, so that the target joins it exactly.
-        upper = (units >> 20).to(torch.float64).mul_(2.0**-4).mul_(share)
-        lower = (units & (2**20 - 1)).to(torch.float64).mul_(2.0**-24).mul_(share)
-        residual = self._rnd(odd_sum(upper - self._from_half(targets), lower))
-        return self._to_half(self._rnd(residual * factor))
+        return self._to_half(self._passes.loss_error(units, self._from_half(targets), share, factor))
 
     def backward(self, g: np.ndarray | torch.Tensor) -> None:
         """Errors d of every neuron and step, from the errors on the last layer's outputs.
@@ -196,39 +204,18 @@ class Golden:
         TypeError, ValueError
             If g is of another type or shape, or not finite.
         """
-        if not self._inputs:
+        if not self._passes.samples:
             raise RuntimeError("backward needs the traces of a forward pass: call forward(spikes, keep=True) first")
-        error = self._errors(g)
-        errors = []
-        for index in reversed(range(len(self.layers))):
-            errors.append(self._neurons[index].backward(error, self._traces[index], self._rnd))
-            if index:
-                error = self._propagate(errors[-1], index)
-        self._d = errors[::-1]
+        self._passes.backward(self._errors(g))
         self._pending = True
-
-    def _propagate(self, errors: torch.Tensor, index: int) -> torch.Tensor:
-        """g on the outputs of the layer before, computed only where its mask is set, zero elsewhere."""
-        weight, mask = self._weights[index].value.T, self._traces[index - 1].m
-        assert mask is not None, "only the last layer may not spike"
-        error = torch.empty_like(mask, dtype=torch.float64)
-        for t, d in enumerate(errors):
-            error[t] = self._rnd(exact_dot(d, weight).mul_(mask[t]))
-        return error
 
     def traces(self) -> list[dict[str, np.ndarray]]:
         """Per layer of the last `forward(keep=True)`: u float16, s and m uint8 (zero where the layer
         does not spike), and after `backward` d float16, each (samples, steps, neurons)."""
-        result = []
-        for index, trace in enumerate(self._traces):
-            words = {"u": self._to_half(trace.u.transpose(0, 1))}
-            for name, kept in (("s", trace.s), ("m", trace.m)):
-                kept = torch.zeros_like(trace.u) if kept is None else kept
-                words[name] = kept.transpose(0, 1).to(torch.uint8).contiguous().cpu().numpy()
-            if self._d:
-                words["d"] = self._to_half(self._d[index].transpose(0, 1))
-            result.append(words)
-        return result
+        return [
+            {name: self._to_half(word) if name in "ud" else self._to_bits(word) for name, word in trace.items()}
+            for trace in self._passes.traces()
+        ]
 
     # Gradient and update
 
@@ -237,12 +224,7 @@ class Golden:
         if not self._pending:
             return
         self._pending = False
-        for weight, bias, spikes, d in zip(self._weights, self._biases, self._inputs, self._d, strict=True):
-            spikes, d = spikes.view(-1, spikes.shape[2]), d.view(-1, d.shape[2])
-            for some_spikes, some_d in zip(spikes.split(EXACT_TERMS), d.split(EXACT_TERMS), strict=True):
-                weight.add(some_spikes.T @ some_d, terms=len(some_d))
-                if bias is not None:
-                    bias.add(some_d.sum(dim=0), terms=len(some_d))
+        self._passes.add_gradient()
 
     def gradient(self) -> dict[str, np.ndarray]:
         """The exact sums so far as int64 in units of 2^-24, named and shaped like the weights and biases."""
@@ -276,20 +258,20 @@ class Golden:
         self.accumulate()
         rules, exponent = self.rules, self.rules.momentum_exponent
         assert exponent is not None, "Rules replaces None"
+        rates = Rates(
+            share=self._scalar(1.0 / batch) * 2.0 ** (exponent - rules.scale_exponent),
+            rate=self._scalar(learning_rate) * 2.0 ** (10 - exponent),
+            momentum=self._scalar(momentum),
+        )
         for parameter in self._parameters().values():
-            parameter.update(
-                self._rnd,
-                share=self._scalar(1.0 / batch),
-                share_exponent=exponent - rules.scale_exponent,
-                rate=self._scalar(learning_rate),
-                rate_exponent=10 - exponent,
-                momentum=self._scalar(momentum),
-            )
+            self._passes.update(parameter, rates)
 
     # Between words outside and float64 inside
 
-    def _scalar(self, value: float) -> float:
-        rounded = float(to_nearest(torch.tensor(float(value), dtype=torch.float64)))
+    @staticmethod
+    def _scalar(value: float) -> float:
+        with np.errstate(over="ignore"):
+            rounded = float(np.float16(value))
         if not abs(rounded) <= 65504.0:
             raise ValueError(f"{value!r} is beyond 65504, the greatest binary16 value")
         return rounded
@@ -301,6 +283,10 @@ class Golden:
     def _to_half(x: torch.Tensor) -> np.ndarray:
         return x.to(torch.float16).contiguous().cpu().numpy()
 
+    @staticmethod
+    def _to_bits(x: torch.Tensor) -> np.ndarray:
+        return x.contiguous().to(torch.uint8, copy=True).cpu().numpy()
+
     def _spikes(self, spikes: np.ndarray | torch.Tensor) -> torch.Tensor:
         spikes = torch.as_tensor(spikes)
         if spikes.dtype != torch.uint8:
@@ -308,13 +294,15 @@ class Golden:
         steps, inputs = self.rules.steps, self.layers[0].inputs
         if spikes.dim() != 3 or spikes.shape[0] < 1 or tuple(spikes.shape[1:]) != (steps, inputs):
             raise ValueError(f"spikes must have shape (samples, {steps}, {inputs}), not {tuple(spikes.shape)}")
-        if int(spikes.max()) > 1:
-            raise ValueError(f"spikes must be 0 or 1, not {int(spikes.max())}")
-        return spikes.to(self.device).transpose(0, 1).to(torch.float64, memory_format=torch.contiguous_format)
+        # NumPy does not wake PyTorch's threads for so little.
+        greatest = int(spikes.numpy().max() if spikes.device.type == "cpu" else spikes.max())
+        if greatest > 1:
+            raise ValueError(f"spikes must be 0 or 1, not {greatest}")
+        return spikes.to(self.device)
 
     def _errors(self, g: np.ndarray | torch.Tensor) -> torch.Tensor:
         g = torch.as_tensor(g)
-        steps, samples, classes = self._traces[-1].u.shape
+        steps, samples, classes = self.rules.steps, self._passes.samples, self.layers[-1].outputs
         if g.dtype != torch.float16:
             raise TypeError(f"g must be float16, not {g.dtype}")
         if tuple(g.shape) not in ((samples, classes), (samples, steps, classes)):
@@ -323,5 +311,4 @@ class Golden:
             )
         if not bool(torch.isfinite(g).all()):
             raise ValueError("g must be finite: binary16 here has no infinity and no NaN")
-        g = g.to(self.device).to(torch.float64)
-        return g.transpose(0, 1) if g.dim() == 3 else g.expand(steps, samples, classes)
+        return g if g.dim() == 3 else g.unsqueeze(1)

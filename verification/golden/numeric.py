@@ -118,6 +118,10 @@ class Rounder:
         self._flag |= (greatest > LARGEST) | (least < -LARGEST)
         return result.clamp_(-LARGEST, LARGEST)
 
+    def raise_flag(self) -> None:
+        """Says that a rounding done elsewhere went beyond 65504."""
+        self._raised = True
+
     @property
     def overflow(self) -> bool:
         return self._raised or bool(self._flag)

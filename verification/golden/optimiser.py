@@ -1,6 +1,7 @@
 """One weight matrix or bias vector with its remainder, momentum and exact gradient sum."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,6 +10,15 @@ from .numeric import EXACT_TERMS, QUANTUM_BITS, Rounder, from_units
 
 _BLOCK = 2**14  # words updated at a time, so that the intermediate tensors stay in the cache
 _MOST_TERMS = 2**22  # int64 in units of 2^-24 holds twice as many binary16 values of greatest magnitude
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """The factors of one update: rnd(1/B) 2^(k - log2 S), eta 2^(10 - k) and mu."""
+
+    share: float
+    rate: float
+    momentum: float
 
 
 class Parameter:
@@ -28,6 +38,7 @@ class Parameter:
         self.value, self.remainder, self.momentum = (
             torch.zeros(shape, dtype=torch.float64, device=device) for _ in self.PARTS
         )
+        self._room: torch.Tensor | None = None  # for integers, kept from batch to batch
         self.clear()
 
     # Words
@@ -68,42 +79,52 @@ class Parameter:
         elif self._total.dtype == torch.float64 and self._terms <= EXACT_TERMS:
             self._total += total
         else:
-            self._total = self._integer() + _to_units(total)
+            self._total = self.integers() + _to_units(total)
 
     def add_units(self, units: np.ndarray) -> None:
         """Add an exact sum in units of 2^-24, of as many terms as its greatest magnitude needs at least."""
         if getattr(units, "dtype", None) != np.int64 or units.shape != tuple(self.value.shape):
             raise TypeError(f"a gradient sum must be an int64 array of shape {tuple(self.value.shape)}")
         self._count(max(1, -(-int(np.abs(units).max()) >> 40)))
-        self._total = self._integer() + torch.from_numpy(units).to(self.value.device)
+        self._total = self.integers() + torch.from_numpy(units).to(self.value.device)
 
     def units(self) -> np.ndarray:
-        """The sum as int64 in units of 2^-24."""
-        return self._integer().cpu().numpy()
+        """A copy of the sum as int64 in units of 2^-24."""
+        return self.integers().cpu().numpy().copy()
+
+    def sums(self, *, terms: int) -> tuple[torch.Tensor, bool]:
+        """Where the caller puts sums of `terms` binary16 values, int64 in units of 2^-24, and whether on top of others.
+
+        If not, whatever is there is of no use.
+        """
+        self._count(terms)
+        if self._total is not None:
+            self._total = self.integers()
+            return self._total, True
+        self._total = self._room = torch.empty_like(self.value, dtype=torch.int64) if self._room is None else self._room
+        return self._total, False
 
     def _count(self, terms: int) -> None:
         if self._terms + terms > _MOST_TERMS:
             raise ValueError(f"a batch may have at most {_MOST_TERMS} samples times steps; take a smaller batch")
         self._terms += terms
 
-    def _integer(self) -> torch.Tensor:
+    def integers(self) -> torch.Tensor:
+        """The sum as an int64 tensor in units of 2^-24; not to be written to."""
         if self._total is None:
             return torch.zeros_like(self.value, dtype=torch.int64)
         return _to_units(self._total) if self._total.dtype == torch.float64 else self._total
 
     # Update
 
-    def update(
-        self, rnd: Rounder, *, share: float, share_exponent: int, rate: float, rate_exponent: int, momentum: float
-    ) -> None:
-        """One step: `share` is rnd(1/B), `rate` eta, `momentum` mu, and the exponents are those of `mul`."""
+    def update(self, rnd: Rounder, rates: Rates) -> None:
+        """One step; the sums start anew."""
         total = torch.zeros_like(self.value) if self._total is None else self._total
-        share, rate = share * 2.0**share_exponent, rate * 2.0**rate_exponent
         flat = [tensor.view(-1).split(_BLOCK) for tensor in (self.value, self.remainder, self.momentum, total)]
         for w, r, m, g in zip(*flat, strict=True):
             g = rnd(g if g.dtype == torch.float64 else from_units(g))
-            m.copy_(rnd(rnd(m * momentum).add_(rnd(g * share))))
-            x = rnd(m * rate).sub_(r).mul_(-(2.0**-10)).add_(w)
+            m.copy_(rnd(rnd(m * rates.momentum).add_(rnd(g * rates.share))))
+            x = rnd(m * rates.rate).sub_(r).mul_(-(2.0**-10)).add_(w)
             w.copy_(rnd(x))
             r.copy_(rnd(x.sub_(w).mul_(2.0**10)))
         self.clear()

@@ -9,11 +9,12 @@ from cocotb.triggers import Timer
 
 from autapse.hw.contract.geometry import geometry
 from autapse.hw.contract.program import Space
+from autapse.hw.engine.bus import BusServer
 from bench import bench_parameters
-from core_training import CONFIG, train_small
+from core_training import CONFIGS, train_small
 
 PARAMETERS = bench_parameters()
-READ_LATENCY = 2
+CONFIG = CONFIGS[PARAMETERS["gradient"]]
 
 
 class Refused(Exception):
@@ -21,13 +22,18 @@ class Refused(Exception):
 
 
 class CoreBus:
-    """The core's bus as the driver's Bus, with random gaps between requests; each call blocks the bridge's thread."""
+    """The core's bus as the driver's Bus, with random gaps between requests; each call blocks the bridge's thread.
+
+    A run is posted: what the driver asks next meets the core at work, and waits for `ready` as long as that takes.
+    `meanwhile` counts the words written and read while a run was under way.
+    """
 
     link = None
 
     def __init__(self, dut, rng: random.Random, *, limit: int = 20000):
         self._dut, self._rng, self._limit = dut, rng, limit
         self.cycles, self.word = 0, None  # word: what was read, if the last cycle answered a read
+        self.meanwhile = {"written": 0, "read": 0, "runs": 0}
 
     async def _cycle(self, *names: str) -> list[int]:
         """Lets the cycle settle, samples, and ends it."""
@@ -55,27 +61,35 @@ class CoreBus:
         while self._rng.random() < 0.1:
             await self._cycle()
 
+    async def _taken(self, ready: str, *names: str) -> list[int]:
+        """Lets cycles pass until the one with `ready`; what else was seen in it."""
+        for _ in range(self._limit):
+            taken, *found = await self._cycle(ready, *names)
+            if taken:
+                return found
+        raise AssertionError(f"watchdog: no {ready} in {self._limit} cycles")
+
     async def _write(self, space: int, address: int, words):
         dut = self._dut
-        dut.space.value = int(space)
         for offset, word in enumerate(words):
             await self._gap()
+            dut.space.value = int(space)
             dut.address.value, dut.write_data.value, dut.write.value = address + offset, int(word), 1
-            ready, error = await self._cycle("ready", "error")
+            error, busy = await self._taken("ready", "error", "o_busy")
             dut.write.value = 0
-            assert ready, "the core is busy although nothing runs"
+            self.meanwhile["written"] += busy
             if error:
                 raise Refused(f"write of {space} {address + offset}")
 
     async def _read(self, space: int, address: int, count: int):
-        """Reads are asked back to back or with gaps; every answer must come `READ_LATENCY` cycles later."""
+        """Reads are asked back to back or with gaps; every answer must come `BusServer.latency` cycles later."""
         dut, words, due = self._dut, [], []
         dut.space.value = int(space)
-        asked = 0
+        asked, waited, ask = 0, 0, False
         while len(words) < count:
-            ask = asked < count and self._rng.random() >= 0.1
+            ask = asked < count and (ask or self._rng.random() >= 0.1)
             dut.read.value, dut.address.value = int(ask), address + asked
-            ready, valid, error = await self._cycle("ready", "read_valid", "error")
+            ready, valid, error, busy = await self._cycle("ready", "read_valid", "error", "o_busy")
             now = self.cycles
             assert bool(valid) == (bool(due) and due[0] == now), f"read_valid {valid} in cycle {now}, due {due[:1]}"
             if valid:
@@ -84,25 +98,31 @@ class CoreBus:
                     dut.read.value = 0
                     raise Refused(f"read of {space} {address + len(words)}")
                 words.append(int(self.word))
-            if ask:
-                assert ready, "the core is busy although nothing runs"
-                due.append(now + READ_LATENCY)
-                asked += 1
+            waited += 1
+            if ask and ready:
+                due.append(now + BusServer.latency)
+                asked, waited, ask = asked + 1, 0, False
+                self.meanwhile["read"] += busy
+            assert waited < self._limit, f"watchdog: a read of space {space} not taken in {waited} cycles"
         dut.read.value = 0
         return np.array(words, np.uint16)
 
     async def _run(self, mask: int, sample: int):
         dut = self._dut
+        await self._gap()
         dut.runs__payload.value, dut.runs__valid.value = int(mask) | sample << 16, 1
-        ready, busy = await self._cycle("runs__ready", "o_busy")
-        assert ready and not busy
+        busy, = await self._taken("runs__ready", "o_busy")
+        self.meanwhile["runs"] += busy
         dut.runs__valid.value = 0
+        busy, = await self._cycle("o_busy")
+        assert busy, "the core is not busy in the cycle after it took a run"
+
+    async def _sync(self):
         for _ in range(self._limit):
-            busy, ready = await self._cycle("o_busy", "ready")
-            assert ready == 1 - busy, "the bus answers during a run"
+            busy, = await self._cycle("o_busy")
             if not busy:
                 return
-        raise AssertionError(f"watchdog: run {mask} not done after {self._limit} cycles")
+        raise AssertionError(f"watchdog: runs not done after {self._limit} cycles")
 
     def write(self, space, address, words):
         resume(self._write)(space, address, np.asarray(words, np.uint16).reshape(-1))
@@ -123,15 +143,17 @@ class CoreBus:
         return Handle()
 
     def sync(self):
-        """Nothing is ever under way."""
+        resume(self._sync)()
 
 
 @cocotb.test()
 async def training_is_the_golden_models(dut):
     bus = CoreBus(dut, random.Random(PARAMETERS["seed"]))
     await bus.start()
-    counters = await bridge(train_small)(bus, seed=PARAMETERS["seed"], batches=PARAMETERS["batches"])
-    dut._log.info(f"{bus.cycles} cycles, {counters}")
+    counters = await bridge(train_small)(bus, seed=PARAMETERS["seed"], gradient=PARAMETERS["gradient"],
+                                         batches=PARAMETERS["batches"])
+    assert all(bus.meanwhile.values()), f"nothing met the core at work: {bus.meanwhile}"
+    dut._log.info(f"{bus.cycles} cycles, {counters}, during runs {bus.meanwhile}")
 
 
 @cocotb.test()

@@ -1,19 +1,21 @@
 """Bench of Scanner: every event of a step in order, to the cycle, and no list filled while both are in use."""
 
 import random
+from collections import deque
 
 import cocotb
 
+from autapse.hw.engine.scan import ROWS
+from autapse.hw.engine.table import Widths
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Sink, Source, faulty, reset, run, values
-from engine_items import item, random_layer
+from engine_items import Layers, item, random_layers
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
 BANK = bank("events")
 PARTS = BANK.components
 SCANS = [name for name in PARTS if name.startswith("scan")]
-ADDRESSES = 1 << 24
 
 
 class Scans:
@@ -24,6 +26,7 @@ class Scans:
         self._rng, self._delay = rng, delay
         self._number, self._begin, self._buffer = -1, None, 0
         self._flight = self._lists = self._written = self._used = self._owed = 0
+        self._flew = layers + 1  # after a reset nothing may go for a cycle
         self.done = self.waited = 0
 
     def drive(self, cycle: int):
@@ -37,7 +40,9 @@ class Scans:
     def observe(self, cycle: int):
         get = self._ports.get
         valid, idle = get("i__valid"), self._begin is None
-        start = bool(valid and idle and self._flight <= self._layers and self._lists < 2)
+        # How many items are out counts as it was a cycle before.
+        start = bool(valid and idle and self._flew <= self._layers and self._lists < 2)
+        self._flew = self._flight
         self.waited += bool(valid and idle and not start)
         assert get("i__ready") == start, f"ready in cycle {cycle} with {self._flight} items and {self._lists} lists out"
         if not idle:
@@ -59,11 +64,8 @@ class Scans:
             wanted = self._buffer, self._written, plan["events"][self._written]
             assert found == wanted, f"item {self._number} writes {found}, model {wanted}"
             self._written += 1
-        # Start, the first row, a cycle a hit or an empty row, the bias, then the offer.
-        offer = self._begin + 1 + (plan["listed"] and 1 + plan["cycles"])
+        offer = self._begin + plan["cycles"]
         assert get("o__valid") == (cycle >= offer), f"item {self._number} is not offered from cycle {offer} on"
-        if plan["listed"]:
-            assert offer - self._begin + 1 <= plan["rows"] + plan["hits"] + 4
         if len(self._sink.found) > self.done:
             count = len(plan["events"])
             found = values(self._sink.found[-1][1])
@@ -77,53 +79,89 @@ class Scans:
             self._begin = None
 
 
-def scan_plan(unit, entry, rows, *, steps: int, offset: int) -> dict:
+def scan_cycles(hits: list[int], *, bias: int, lag: int) -> int:
+    """Cycles from taking an item to offering its work, where its rows have so many hits.
+
+    A row may be asked for in every cycle in which the queue has room for those on their way; it is in the queue
+    `lag` - 3 cycles later. Rows leave the queue as the last hit of the one before goes; empty ones never enter it.
+    """
+    way, queue, asked, cycle, left, taken = deque([None] * (lag - 4)), deque(), 0, 2, 0, False
+    while not taken or left > 1:
+        room = len(queue) <= ROWS - lag + 2
+        if left <= 1 and queue:
+            left, at = queue.popleft()
+            taken = at == len(hits) - 1
+        else:
+            left = max(left - 1, 0)
+        arrived = way.popleft()
+        if arrived is not None and (hits[arrived] or arrived == len(hits) - 1):
+            queue.append((hits[arrived], arrived))
+        way.append(asked if room and asked < len(hits) else None)
+        asked += way[-1] is not None
+        cycle += 1
+    return cycle + 1 + bias
+
+
+def scan_plan(unit, entry, layer, rows, *, steps: int, offset: int) -> dict:
     """What a scanner makes of an item: its events and how long it takes, from its definition."""
-    layer, step, lanes = entry.layer, int(entry.step), unit.lanes
+    step, lanes, bias = int(entry.step), unit.config.lanes, 0
     if unit.errors:
-        listed, count, bias = entry.active and not entry.last, int(layer.next_groups), 0
-        first = int(layer.next_errors) + offset + step
+        listed, count = entry.active and not entry.last, layer["next_groups"]
+        first = layer["next_errors"] + offset + step
     else:
-        listed, count, bias = entry.active, int(layer.input_groups), int(layer.bias)
-        first = int(layer.spikes_in) + step
-    events, cycles = [], bias
-    for k in range(count if listed else 0):
+        listed, count, bias = entry.active, layer["input_groups"], layer["bias"]
+        first = layer["spikes_in"] + step
+    events, counts, addresses = [], [], 1 << Widths(unit.config).synapse
+    for k in range(count):
         row = rows[first + k * steps]
         if unit.errors:
             words = [row >> 16 * lane & 0xFFFF for lane in range(lanes)]
-            column = int(layer.next_weights) + k * int(layer.next_row_step)
-            hits = [word | (column + lane) % ADDRESSES << 16 for lane, word in enumerate(words) if word]
+            column = layer["next_weights"] + k * layer["next_row_step"]
+            hits = [unit.event.const({"address": (column + lane) % addresses, "factor": word}).as_bits()
+                    for lane, word in enumerate(words) if word]
         else:
             hits = [k * lanes + lane for lane in range(lanes) if row >> lane & 1]
         events += hits
-        cycles += max(len(hits), 1)
-    hits = len(events)
-    return {"item": entry, "events": events + [int(layer.inputs)] * (bias and int(listed)), "listed": int(listed),
-            "cycles": cycles, "rows": count, "hits": hits}
+        counts.append(len(hits))
+    if not listed:
+        return {"item": entry, "events": [], "listed": 0, "cycles": 1}
+    cycles, hits = scan_cycles(counts, bias=bias, lag=unit.lag), len(events)
+    assert max(count, hits) + unit.lag + bias <= cycles <= count + max(hits, 1) - 1 + unit.lag + bias
+    return {"item": entry, "events": events + [layer.get("inputs")] * bias, "listed": 1, "cycles": cycles}
 
 
 async def scanned(dut, name: str, rng: random.Random, *, layers: int, stall: float, count: int = 40):
     unit, ports = PARTS[name], Ports(dut, name, PARTS[name])
-    steps, offset, most = rng.randrange(2, 7), rng.randrange(3) if unit.errors else 0, (unit.events - 1) // unit.lanes
+    config, view = unit.config, unit.layer.fields.shape()
+    steps, offset, most = rng.randrange(2, 6), rng.randrange(3) if unit.errors else 0, (unit.events - 1) // config.lanes
     word = (1 << 16) - 1 if unit.errors else 1
     width = 16 if unit.errors else 1
-    rows = [sum(rng.randint(1, word) << width * lane for lane in range(unit.lanes) if rng.random() < 0.4)
-            for _ in range(40)]
-    items = []
-    for _ in range(count):
-        groups, step = rng.randint(1, most), rng.randrange(steps)
-        first = rng.randrange(40 - offset - steps * groups)
-        layer = random_layer(rng, next_groups=groups, input_groups=groups, next_errors=first, spikes_in=first)
-        items.append(item(layer, active=int(rng.random() < 0.8), step=step, last=int(rng.random() < 0.2)))
-    plans = [scan_plan(unit, entry, rows, steps=steps, offset=offset) for entry in items]
+    stored = config.error_rows if unit.errors else config.spike_rows
+    # Rows of all kinds, so that the queue runs empty and full.
+    rows = [sum(rng.randint(1, word) << width * lane for lane in range(config.lanes) if rng.random() < density)
+            for density in (rng.choice((0, 0.4, 0.8)) for _ in range(stored))]
+    tables = []
+    for layer in random_layers(rng, view, config.layers):
+        groups = rng.randint(1, most)
+        first = rng.randrange(stored - offset - steps * groups)
+        # Columns of a layer begin at a multiple of the lanes, and so do the groups behind each other.
+        own = {"next_errors": first, "next_groups": groups, "spikes_in": first, "input_groups": groups,
+               **{field: layer[field] // config.lanes * config.lanes for field in ("next_weights", "next_row_step")
+                  if field in layer}}
+        tables.append(layer | {field: value for field, value in own.items() if field in layer})
+    items = [item(rng.randrange(config.layers), active=int(rng.random() < 0.8), step=rng.randrange(steps),
+                  last=int(rng.random() < 0.2)) for _ in range(count)]
+    plans = [scan_plan(unit, entry, tables[int(entry.layer)], rows, steps=steps, offset=offset) for entry in items]
     ports.put("i_layers", layers)
     ports.put("i_steps", steps)
-    ports.put("i_offset", offset)
+    if unit.errors:
+        ports.put("i_offset", offset)
     sink = Sink(ports, "o", rng=rng, stall=stall)
     scans = Scans(ports, plans, sink, layers=layers, rng=rng, delay=0.9 if stall else 0.0)
-    agents = [Memory(ports, "rows__", rows, width=width * unit.lanes, rng=rng),
-              Source(ports, "i", items, rng=rng, gap=stall / 2), sink, scans]
-    await run(dut, agents, until=lambda: scans.done == count, limit=100 * count)
+    agents = [Memory(ports, "rows__", rows, width=width * config.lanes, rng=rng),
+              Layers(ports, "layer", view, tables, rng=rng), Source(ports, "i", items, rng=rng, gap=stall / 2), sink,
+              scans]
+    await run(dut, agents, until=lambda: scans.done == count, limit=150 * count)
     assert scans.waited or not stall, "no item ever waited for a place"
 
 

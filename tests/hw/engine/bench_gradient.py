@@ -1,14 +1,17 @@
 """Bench of GradientEngine: all hits of all (input, group of outputs) once and in order, with the marks of each sum."""
 
 import random
+from collections import deque
 
 import cocotb
 
 from autapse.hw.contract.chip import MAP_BITS
+from autapse.hw.engine.gradient import MeetingScanner
 from autapse.hw.engine.lanes import Lanes
+from autapse.hw.engine.table import layer_view
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Sink, Source, faulty, reset, run
-from engine_items import item, random_layer
+from engine_items import Layers, item, load_layers, random_layer
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
@@ -16,7 +19,9 @@ BANK = bank("update")
 ENGINE = BANK.components["gradient"]
 # (inputs, bias, groups) of the layers that a run takes one after the other.
 LAYERS = ((3, 1, 2), (1, 0, 3), (2, 0, 1), (4, 1, 1))
-SLACK = 20                     # cycles of a layer besides its hits
+WIDTH = 16 * ENGINE.config.lanes
+VIEW = layer_view(ENGINE.config, *MeetingScanner.fields, *(name for name in ENGINE.fields
+                                                          if name not in MeetingScanner.fields))
 
 
 class Batch:
@@ -27,15 +32,17 @@ class Batch:
         self.words, self.log = words, (words - 1).bit_length()
         self.used_steps = MAP_BITS * words - rng.randrange(9)
         self.batch_steps = self.used_steps + rng.randrange(9)
-        self.history, self.active, self.items = {}, {}, []
+        self.history, self.active, self.items, self.tables = {}, {}, [], []
+        self.rows = [rng.getrandbits(WIDTH) for _ in range(ENGINE.config.error_rows)]
         self.visits, self.tokens = [], []   # (row, first, last), and (sum, offset)
         self.ends = []                      # visits, tokens and groups up to the end of each layer
         bases = {"history": rng.randrange(60), "active": rng.randrange(20)}
         groups_done = 0
         for number, (inputs, bias, groups) in enumerate(LAYERS):
-            layer = random_layer(rng, inputs=inputs, bias=bias, groups=groups, row_step=rng.randrange(8, 99),
+            layer = random_layer(rng, VIEW, inputs=inputs, bias=bias, groups=groups, row_step=rng.randrange(8, 16),
                                  errors=rng.randrange(99), **bases)
-            self.items.append(item(layer, final=int(number == len(LAYERS) - 1)))
+            self.tables.append(layer)
+            self.items.append(item(number, final=int(number == len(LAYERS) - 1)))
             spikes = [self._steps(self.history, bases["history"] + (at << self.log)) for at in range(inputs)]
             active = [self._steps(self.active, bases["active"] + (at << self.log)) for at in range(groups)]
             self._meet(layer, [*spikes, set(range(self.used_steps))] if bias else spikes, active)
@@ -68,7 +75,8 @@ class Lookout:
         self._ports, self._batch, self._items, self._rng, self._stall = ports, batch, items, rng, stall
         self._out, self._busy_until, self._idle, self._was_idle = 0, -1, True, True
         self._ended = False
-        self._marks, self._final = None, False
+        self._marks, self._addressed, self._final = deque([None] * ENGINE.lag), None, False
+        self._saved = deque([0] * ENGINE.saved_lag)
         self.visits = self.tokens = self.groups = 0
         self.layers, self.cycles, self.full = 0, [], 0
 
@@ -95,19 +103,27 @@ class Lookout:
         self._layer(cycle)
         visit = get("o_visit")
         last = False
+        # A row's address is there a cycle after its visit.
+        if self._addressed is not None:
+            row, self._addressed = self._addressed, None
+            assert get("errors__address") == row, f"row {get('errors__address')}, not {row}, in cycle {cycle}"
         if visit:
             assert self.visits < len(batch.visits), f"more rows than hits, in cycle {cycle}"
-            row, _, last = batch.visits[self.visits]
-            assert get("errors__address") == row, f"row {get('errors__address')}, not {row}, in cycle {cycle}"
+            self._addressed, _, last = batch.visits[self.visits]
         assert last == self._ended, f"cycle {cycle}: the last row of a group and its token do not go together"
         self._out += last
         assert self._out <= Lanes.credits, f"a third sum in cycle {cycle}"
         self.full += self._out == Lanes.credits
-        marks = (get("o_first"), get("o_last")) if get("o_valid") else None
-        assert marks == self._marks, f"marks {marks}, not {self._marks}, in cycle {cycle}"
-        self._marks = batch.visits[self.visits][1:] if visit else None
+        arriving = self._marks.popleft()
+        marks, wanted = (get("o_valid"), get("o_first"), get("o_last")), arriving and (1, *arriving[1:])
+        assert marks == (wanted or (0, 0, 0)), f"marks {marks}, not {wanted}, in cycle {cycle}"
+        if arriving:
+            assert get("o_words") == batch.rows[arriving[0]], f"errors of row {arriving[0]} in cycle {cycle}"
+        self._marks.append(batch.visits[self.visits] if visit else None)
         self.visits += visit
-        saved = (get("o_saved") + visit) % (1 << 32)
+        # Counts follow by some cycles, visits and groups alike.
+        self._saved.append(visit)
+        saved = (get("o_saved") + self._saved.popleft()) % (1 << len(ENGINE.o_saved))
         assert saved in (0, batch.used_steps), f"o_saved off by {saved} in cycle {cycle}"
         self.groups += saved > 0
 
@@ -138,11 +154,14 @@ async def met(dut, rng: random.Random, *, words: int, density: float, silent: fl
     for port, value in (("i_used_words", words), ("i_used_steps", batch.used_steps), ("i_history_log", batch.log),
                         ("i_batch_steps", batch.batch_steps)):
         ports.put(port, value)
+    await load_layers(dut, ports, "layers", batch.tables)
     source = Source(ports, "i", batch.items, rng=rng, gap=stall)
     agent = Lookout(ports, batch, source, rng=rng, stall=stall)
     # The sink before the lookout, which asks whether a token went in the cycle of a row.
     agents = [source, Memory(ports, "history__", batch.history, width=MAP_BITS, rng=rng),
               Memory(ports, "active__", batch.active, width=MAP_BITS, rng=rng),
+              Memory(ports, "errors__", batch.rows, width=WIDTH, rng=rng),
+              Layers(ports, "layer", ENGINE.layer.fields.shape(), batch.tables, rng=rng),
               Sink(ports, "o_token", rng=rng, stall=stall, on_take=agent.token), agent]
     await run(dut, agents, until=lambda: agent.layers == len(LAYERS),
               limit=1000 + 8 * len(batch.visits) + 40 * len(batch.tokens))
@@ -168,7 +187,7 @@ async def a_hit_takes_a_cycle(dut, words):
     agent, batch = await met(dut, random.Random(PARAMETERS["seed"]), words=words, density=0.9, silent=0, stall=0)
     before = 0
     for cycles, (visits, _, _) in zip(agent.cycles, batch.ends, strict=True):
-        assert cycles <= visits - before + SLACK, f"{cycles} cycles for {visits - before} hits"
+        assert cycles <= visits - before + ENGINE.overhead, f"{cycles} cycles for {visits - before} hits"
         before = visits
     dut._log.info(f"{agent.cycles} cycles for {batch.ends} hits")
 

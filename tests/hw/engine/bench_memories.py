@@ -5,6 +5,7 @@ import random
 import cocotb
 import numpy as np
 
+from autapse.hw.engine.memory import bank_of
 from autapse.sw_driver.compile import pack_layer
 from bench import bench_parameters
 from engine_cycles import Ports, edge, faulty, reset, run
@@ -42,32 +43,51 @@ class SynapseModel:
     """Synapse (i, j) of two layers as one array (layer's group, input, lane), where a bank is nowhere to be seen."""
 
     def __init__(self, memory, rng):
-        self._lanes, self._rng = memory.lanes, rng
+        self._m, self._lanes, self._rng = memory, memory.lanes, rng
         self.rows = memory.depth // memory.lanes * memory.lanes
         self.words = np.zeros((self.rows, memory.lanes), np.uint16)  # row, output mod lanes
+        self._landing = None    # a write takes its port in the cycle after it was asked for
 
     def choose(self):
-        rng, lanes = self._rng, self._lanes
-        kind, row, bank_ = rng.choice(("write", "read", "engine", "engine")), rng.randrange(self.rows), None
-        idle = {"w_enable": 0, "host__write": 0, "host__read": 0}
-        if kind in ("write", "read"):
+        rng, lanes, landing = self._rng, self._lanes, self._landing
+        kind, row = rng.choice(("write", "read", "engine", "engine")), rng.randrange(self.rows)
+        request, answer = {"w_enable": 0, "host__write": 0, "host__read": 0}, []
+        if kind == "engine" or landing:
+            request |= {"w_enable": rng.randrange(2), "w_address": rng.choice((row, rng.randrange(self.rows))),
+                        "w_data": rng.getrandbits(16 * lanes), "r_address": row}
+            if not landing:
+                answer.append((self._m.latency, "r_data", _joined(self.words[row])))
+        else:
             bank_ = rng.randrange(lanes)
-            request = idle | {f"host__{kind}": 1, "host__address": row * lanes + bank_,
-                              "host__data": rng.getrandbits(16)}
+            request |= {f"host__{kind}": 1, "host__address": row * lanes + bank_, "host__data": rng.getrandbits(16)}
             lane = (bank_ - row) % lanes
-            answer = [(1, "host__result", int(self.words[row, lane]))] if kind == "read" else []
-            if kind == "write":
-                self.words[row, lane] = request["host__data"]
-            return request, answer
-        request = idle | {"r_address": row, "r_column": rng.randrange(2), "w_enable": rng.randrange(2),
-                          "w_address": rng.choice((row, rng.randrange(self.rows))),
-                          "w_data": rng.getrandbits(16 * lanes)}
-        first = row // lanes * lanes
-        read = self.words[first:first + lanes, row % lanes] if request["r_column"] else self.words[row]
-        answer = [(2, "r_data", _joined(read))]
+            if kind == "read":
+                answer.append((1, "host__result", int(self.words[row, lane])))
+        if self._m.columns:
+            self._column(request, answer, written=landing and landing[0] if kind != "write" or landing else row)
+        if landing:
+            at, words = landing
+            self.words[at] = words
+        elif kind == "write":
+            self.words[row, lane] = request["host__data"]
+        self._landing = None
         if request["w_enable"]:
-            self.words[request["w_address"]] = [request["w_data"] >> 16 * k & 0xFFFF for k in range(lanes)]
+            # A written row comes bank by bank.
+            at = request["w_address"]
+            self._landing = at, [request["w_data"] >> 16 * bank_of(lane, at, lanes=lanes) & 0xFFFF
+                                 for lane in range(lanes)]
         return request, answer
+
+    def _column(self, request: dict, answer: list, *, written: int | None):
+        """The other port reads a column or a row at the same time; not what is being written."""
+        row, lanes = self._rng.randrange(self.rows), self._lanes
+        rows = self._rng.randrange(2)
+        first = row // lanes * lanes
+        request |= {"c_address": row, "c_rows": rows}
+        read = self.words[row] if rows else self.words[first:first + lanes, row % lanes]
+        touched = range(row, row + 1) if rows else range(first, first + lanes)
+        if written not in touched:
+            answer.append((self._m.latency, "c_data", _joined(read)))
 
 
 def _joined(words) -> int:
@@ -121,7 +141,7 @@ class ListModel:
         place, read = rng.choice(places), rng.choice(places)
         request = {"w_enable": rng.randrange(2), "w_buffer": place[0], "w_index": place[1],
                    "w_event": rng.getrandbits(self._m.width), "r_buffer": read[0], "r_index": read[1]}
-        answers = [(1, "r_event", self._events[read])]
+        answers = [(self._m.latency, "r_event", self._events[read])]
         if request["w_enable"]:
             self._events[place] = request["w_event"]
         return request, answers
@@ -142,7 +162,8 @@ async def _cleared(dut, ports, component, kind):
             return {"w__enable": -1, "w__address": place, "w__data": 0, "host__write": 0, "host__read": 0}
         return {"w_enable": 1, "w_address": place, "w_data": 0, "host__write": 0, "host__read": 0}
 
-    pending = [request(place) for place in places]
+    # An engine's write of a synapse row takes a cycle to get there.
+    pending = [*(request(place) for place in places), {"w_enable": 0} if kind != "rows" else {"w__enable": 0}]
     agent = Traffic(ports, lambda: (pending.pop(0), []))
     await run(dut, [agent], until=lambda: not pending, limit=1000)
     await edge(dut)
@@ -186,19 +207,21 @@ async def packed_layers_come_by_rows_and_columns(dut, lanes):
     table = np.zeros((row_step, groups * lanes), np.uint16)
     table[:inputs, :outputs], table[inputs, :outputs] = weight, bias
     requests = [({"host__write": 1, "host__address": at, "host__data": int(word)}, []) for at, word in enumerate(words)]
+    latency = component.latency
     for group in range(groups):
         for i in range(row_step):
-            requests.append(({"host__write": 0, "r_column": 0, "r_address": group * row_step + i},
-                             [(2, "r_data", _joined(table[i, group * lanes:(group + 1) * lanes]))]))
+            at, row = group * row_step + i, _joined(table[i, group * lanes:(group + 1) * lanes])
+            requests.append(({"host__write": 0, "c_rows": 1, "r_address": at, "c_address": at},
+                             [(latency, "r_data", row), (latency, "c_data", row)]))
         for j in range(lanes):
             for i in range(0, row_step, lanes):
-                requests.append(({"host__write": 0, "r_column": 1, "r_address": group * row_step + i + j},
-                                 [(2, "r_data", _joined(table[i:i + lanes, group * lanes + j]))]))
-    requests += [({}, [])] * 3
+                requests.append(({"host__write": 0, "c_rows": 0, "c_address": group * row_step + i + j},
+                                 [(latency, "c_data", _joined(table[i:i + lanes, group * lanes + j]))]))
+    requests += [({}, [])] * (latency + 1)
     await reset(dut, BANK)
     agent = Traffic(ports, lambda: requests.pop(0))
     await run(dut, [agent], until=lambda: not requests, limit=1000)
-    assert agent.checked == groups * (row_step + lanes * (row_step // lanes))
+    assert agent.checked == groups * (2 * row_step + lanes * (row_step // lanes))
 
 
 @cocotb.test(skip=not PARAMETERS["faults"])

@@ -1,4 +1,4 @@
-"""Bench of the lanes: every exact sum in order, `latency` after its last row, two of them waiting without loss."""
+"""Bench of the lanes: every exact sum in order, in the cycle stated, two of them waiting without loss."""
 
 import random
 from collections import deque
@@ -34,10 +34,13 @@ class Rows:
         self._sums = [self._random_sum() for _ in range(count)]
         self._rows = deque((number, at, at == len(rows) - 1, row) for number, rows in enumerate(self._sums)
                            for at, row in enumerate(rows))
-        self._expected = deque()   # (cycle of the first look, beat values) of sums whose last row was sent
-        self._beat, self._credits, self._shift = 0, lanes.credits, False
+        self._expected = deque()   # (cycle, values of all parts) of sums whose last row was sent
+        # Parts still in `leaving`, and those picked from it with the cycle from which o_sums may show them.
+        self._leaving, self._way = deque(), deque()
+        self._credits, self._shift = lanes.credits, False
+        self._count, self._beats = count, lanes.beats
+        self._left = count * self._beats  # parts that nobody took yet
         self.done = self.full = 0
-        self._free = -1            # cycle in which the last sum left
 
     def _random_sum(self):
         rows = self._rng.choice((1, 1, 2, 3, 7))
@@ -70,26 +73,34 @@ class Rows:
             self._rows.popleft()
             if last:
                 self._credits -= 1
-                self._expected.append((cycle + self._lanes.latency + 1, self._total(number)))
+                # Parts are picked two cycles before they show, a lone part is shown where it waits.
+                begins = cycle + self._lanes.latency + (-1 if self._beats > 1 else 1)
+                self._expected.append((begins, self._total(number)))
 
     def observe(self, cycle: int):
-        get = self._ports.get
-        # A sum is seen `latency` + 1 cycles after its last row, or in the cycle after the one before it left.
-        due = bool(self._expected) and cycle >= self._expected[0][0]
-        assert get("o_valid") == due, f"{self._ports.name}: o_valid is not {due} in cycle {cycle}"
+        get, several = self._ports.get, self._beats > 1
+        # A sum begins to leave in the cycle stated, or in the one after the sum before it has left.
+        if not self._leaving and self._expected and cycle >= self._expected[0][0]:
+            self._leaving.extend(self._expected.popleft()[1])
+        self.full += bool(self._leaving and self._expected) and cycle >= self._expected[0][0]
+        pick = bool(self._leaving) and len(self._way) < (3 if several else 1)
+        if pick:
+            self._way.append((cycle + (2 if several else 0), self._leaving[0]))
+        shown = bool(self._way) and cycle >= self._way[0][0]
+        assert get("o_valid") == shown, f"{self._ports.name}: o_valid is wrong in cycle {cycle}"
+        if shown:
+            assert get("o_sums") == self._way[0][1], f"{self._ports.name}: sum {self.done}"
+        taken = self._shift and shown
+        if taken or (pick and not several):
+            self._way.popleft()
         end = False
-        if due:
-            beats = self._expected[0][1]
-            self.full += len(self._expected) == 2 and cycle >= self._expected[1][0]
-            assert get("o_sums") == beats[self._beat], f"{self._ports.name}: sum {self.done} beat {self._beat}"
-            if self._shift:
-                end = self._beat == len(beats) - 1
-                self._beat = 0 if end else self._beat + 1
+        if taken if not several else pick:
+            self._leaving.popleft()
+            end = not self._leaving
         assert get("o_done") == end, f"{self._ports.name}: o_done is not {end} in cycle {cycle}"
-        if end:
-            self._expected.popleft()
-            self._credits += 1
-            self.done += 1
+        self._credits += end
+        self._left -= taken
+        self.done = self._count - -(-self._left // self._beats)
 
 
 async def summed(dut, name: str, rng: random.Random, *, gap: float, stall: float, count: int = 150):

@@ -5,18 +5,17 @@ from collections import deque
 
 import cocotb
 
-from autapse.hw.engine.gradient import UpdateToken
-from autapse.hw.engine.memory import SynapseMemory
+from autapse.hw.engine.gradient import update_layout
+from autapse.hw.engine.memory import SynapseMemory, bank_of
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Source, edge, faulty, reset, run
-from engine_items import item, random_layer
+from engine_items import Layers, item, random_layers
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
 BANK = bank("update")
 PARTS = BANK.components
-UPDATES, LOSSES = ("update_1", "update_2"), ("loss_1", "loss_2")
-READS = 3 + SynapseMemory.latency   # cycles of a group before its first beat
+UPDATES, LOSSES = ("update_1", "update_2", "update_8"), ("loss_1", "loss_2")
 QUEUE = 4                           # tokens that wait for the engine
 SPREAD = 500                        # rows of a region
 
@@ -44,8 +43,10 @@ class Groups:
         self.program = {"rate": word(rng, top=20), "momentum_factor": word(rng, top=14),
                         "inverse_batch": word(rng, top=14), "gradient_log": rng.randint(-6, 6),
                         "step_log": rng.randint(-6, 10), "use_momentum": momentum}
-        regions = rng.sample(range(0, 1 << 24, 1 << 12), 3)
-        self.layer = random_layer(rng, weights=regions[0], remainders=regions[1], momenta=regions[2])
+        # Of three layers the last is at work, whose regions are far apart.
+        regions = rng.sample(range(0, engine.config.synapses - SPREAD, 2 * SPREAD), 3)
+        self.layers = random_layers(rng, engine.layer.fields.shape(), 3)
+        self.layers[2] = dict(zip(("weights", "remainders", "momenta"), regions, strict=True))
         self.offsets = rng.sample(range(SPREAD), count)
         self.summed = [rng.choice((1, 1, 0)) for _ in range(count)]
         self.rows, self.sums, self.results = {}, [], []
@@ -58,7 +59,7 @@ class Groups:
             after = [engine.unit.compute(sum=sums[k], weight=before[0][k], remainder=before[1][k],
                                          momentum=before[2][k], **self.program) for k in range(self.lanes)]
             self.results.append(after)
-        self.tokens = [UpdateToken.const({"sum": summed, "offset": offset})
+        self.tokens = [update_layout(engine.config).const({"sum": summed, "offset": offset})
                        for offset, summed in zip(self.offsets, self.summed, strict=True)]
 
     def beat(self, group: int, beat: int) -> int:
@@ -68,8 +69,10 @@ class Groups:
 
     def writes(self, group: int):
         """(address, row) of each write of a group, in order; None where a cycle passes without one."""
-        bases = [self.layer[name] + self.offsets[group] for name in ("weights", "remainders", "momenta")]
-        rows = [joined([getattr(result, name) for result in self.results[group]], width=16)
+        bases = [self.layers[2][name] + self.offsets[group] for name in ("weights", "remainders", "momenta")]
+        banks = [bank_of(lane, self.offsets[group], lanes=self.lanes) for lane in range(self.lanes)]
+        rows = [joined([getattr(result, name) for _, result in sorted(
+            zip(banks, self.results[group], strict=True), key=lambda pair: pair[0])], width=16)
                 for name in ("weight", "remainder", "momentum")]
         found = list(zip(bases, rows, strict=True))
         return found if self.program["use_momentum"] else [*found[:2], None]
@@ -83,9 +86,12 @@ class Update:
         self._lanes = deque((n, beat) for n, summed in enumerate(groups.summed) if summed
                             for beat in range(groups.engine.config.beats))
         self._offered = False
-        self._beat, self._feed_at = 0, None     # beat to be fed, and the first cycle in which it may be
+        self._fetched_at = None                 # cycle from which the rows of the next group are there
+        self._beat, self._feed_at = None, 0     # beat to be fed, or None from the cycle on in which a group may follow
         self._writes, self._overflows = {}, set()
         self.starts, self.end, self.overflows, self.quiet = [], -1, 0, 0
+
+    _group = -1
 
     def drive(self, cycle: int):
         self._offered = bool(self._lanes) and (self._offered or self._rng.random() >= self._stall)
@@ -97,20 +103,22 @@ class Update:
         where = f"{self._ports.name}, cycle {cycle}"
         waiting = sum(taken < cycle for taken in self._source.taken) - len(self.starts)
         assert get("i__ready") == (waiting < QUEUE), f"i.ready with {waiting} tokens waiting: {where}"
-        idle = not waiting and self._feed_at is None and cycle > self.end
+        idle = not waiting and self._fetched_at is None and self._beat is None and cycle > self.end
         assert get("o_idle") == idle, f"o_idle is not {idle}: {where}"
-        if self._feed_at is None and waiting:
-            self._beat, self._feed_at = 0, cycle + READS
-            self.starts.append(cycle)
-        group = len(self.starts) - 1
-        open_ = self._feed_at is not None and cycle >= self._feed_at
-        shift = open_ and bool(groups.summed[group]) and self._offered
+        group = self._group
+        shift = self._beat is not None and bool(groups.summed[group]) and self._offered
         assert get("o_shift") == shift, f"o_shift is not {shift}: {where}"
-        if shift or (open_ and not groups.summed[group]):
+        taken = self._beat is None and cycle >= self._feed_at and (self._fetched_at or cycle + 1) <= cycle
+        if shift or (self._beat is not None and not groups.summed[group]):
             self._feed(group, cycle=cycle)
         if shift:
-            assert self._lanes.popleft() == (group, self._beat - 1)
+            assert self._lanes.popleft()[0] == group
             self._offered = False
+        if taken:
+            self._beat, self._group, self._fetched_at = 0, group + 1, None
+        elif self._fetched_at is None and waiting:
+            self._fetched_at = cycle + groups.engine.reading - 1
+            self.starts.append(cycle)
         overflow = cycle in self._overflows
         assert get("o_overflow") == overflow, f"o_overflow is not {overflow}: {where}"
         found = (get("w_address"), get("w_data")) if get("w_enable") else None
@@ -122,11 +130,11 @@ class Update:
         groups, latency = self._groups, self._groups.engine.unit.latency
         results = groups.results[group][self._beat * groups.units:(self._beat + 1) * groups.units]
         if any(result.overflow for result in results):
-            self._overflows.add(cycle + latency)
+            self._overflows.add(cycle + latency + 1)
             self.overflows += 1
         self._beat += 1
         if self._beat == groups.engine.config.beats:
-            self._feed_at, self.end = None, cycle + latency + 3
+            self._beat, self._feed_at, self.end = None, cycle + groups.engine.pause, cycle + latency + 3
             self._writes |= {cycle + latency + 1 + k: write for k, write in enumerate(groups.writes(group)) if write}
 
 
@@ -134,7 +142,8 @@ async def updated(dut, name: str, rng: random.Random, *, momentum: bool, gap: fl
     engine = PARTS[name]
     ports = Ports(dut, name, engine)
     groups = Groups(engine, count=count, momentum=momentum, rng=rng)
-    ports.put("i_item", item(groups.layer))
+    ports.put("i_item", item(2))
+    layers = Layers(ports, "layer", engine.layer.fields.shape(), groups.layers, rng=rng)
     for port, field in (("i_rate", "rate"), ("i_momentum", "momentum_factor"), ("i_inverse_batch", "inverse_batch"),
                         ("i_gradient_log", "gradient_log"), ("i_step_log", "step_log"),
                         ("i_use_momentum", "use_momentum")):
@@ -143,7 +152,7 @@ async def updated(dut, name: str, rng: random.Random, *, momentum: bool, gap: fl
     memory = Memory(ports, "r_", groups.rows, width=16 * engine.config.lanes, rng=rng, latency=SynapseMemory.latency)
     source = Source(ports, "i", groups.tokens, rng=rng, gap=gap)
     agent = Update(ports, source, groups, rng=rng, stall=gap)
-    await run(dut, [memory, source, agent], until=lambda: agent.quiet == 4, limit=100 + 80 * count)
+    await run(dut, [layers, memory, source, agent], until=lambda: agent.quiet == 4, limit=100 + 80 * count)
     return agent
 
 
@@ -153,8 +162,9 @@ async def rows_are_updated(dut, name, momentum, gap):
     await reset(dut, BANK)
     agent = await updated(dut, name, random.Random(PARAMETERS["seed"]), momentum=momentum, gap=gap)
     if not gap:
-        period = READS + PARTS[name].config.beats
-        periods = {after - before for before, after in zip(agent.starts, agent.starts[1:], strict=False)}
+        engine = PARTS[name]
+        period = max(engine.reading, engine.config.beats + engine.pause)
+        periods = {after - before for before, after in zip(agent.starts[1:], agent.starts[2:], strict=False)}
         assert periods == {period}, f"a group every {periods} cycles, not {period}"
     beats = len(agent.starts) * PARTS[name].config.beats
     assert 0 < agent.overflows < beats, f"{agent.overflows} of {beats} beats overflow"

@@ -6,19 +6,22 @@ from collections import deque
 import cocotb
 
 from autapse.hw.engine.lanes import Lanes
-from autapse.hw.engine.memory import SynapseMemory
-from autapse.hw.engine.scan import work_layout
+from autapse.hw.engine.look import ROWS
+from autapse.hw.engine.scan import EventList, work_layout
+from autapse.hw.engine.table import Widths, layer_view
+from autapse.hw.engine.walk import JOBS
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Sink, Source, faulty, reset, run, values
-from engine_items import item, random_layer
+from engine_items import item, load_layers, random_layers
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
 BANK = bank("events")
 PARTS = BANK.components
 WALKS = [name for name in PARTS if name.startswith("walk")]
-ADDRESSES = 1 << 24
-JOBS = 4  # places between Looker and the visits
+FIELDS = {False: ("weights", "row_step", "groups", "inputs", "bias"),
+          True: ("groups", "spiking", "next_outputs", "spikes_out", "masks")}
+FETCH = 3  # cycles from the first look at a row's address to where a group can be decided
 
 
 class Works(Source):
@@ -33,23 +36,48 @@ class Works(Source):
             super().drive(cycle)
 
 
-class Walks:
-    """Model of a Walker to the cycle: groups looked at, four jobs waiting, one visit per cycle, lanes behind it."""
+class Rows:
+    """Model of the reader of masks to the cycle: which group's row is there to be looked at."""
 
-    lag = 1 + SynapseMemory.latency
+    def __init__(self):
+        self._way, self.there = deque([0] * (FETCH - 1)), 0
+        self._left = self._wait = 0
+
+    def begin(self, groups: int):
+        """An item was taken in this cycle: its first row's address is there two cycles later."""
+        self._left, self._wait = groups, 2
+
+    @property
+    def idle(self) -> bool:
+        return not self._left
+
+    def step(self, *, taken: bool):
+        """The end of a cycle in which a group was decided, or not."""
+        room = self.there <= ROWS - FETCH - 1
+        self.there += self._way.popleft() - taken
+        issue = self._left > 0 and not self._wait and room
+        self._way.append(int(issue))
+        self._left -= issue
+        self._wait -= self._wait > 0
+
+
+class Walks:
+    """Model of a Walker to the cycle: groups looked at, jobs waiting, one visit per cycle, lanes behind it."""
 
     def __init__(self, ports: Ports, unit, plans, source: Works, *, steps: int, rng: random.Random, delay: float):
         self._ports, self._unit, self._plans, self._source = ports, unit, plans, source
-        self._steps, self._rng, self._delay = steps, rng, delay
+        self._steps, self._rng, self._delay, self.lag = steps, rng, delay, unit.lag
         self._state, self._number, self._group, self._event = "idle", -1, 0, 0
-        self._jobs, self._busy, self._answer = deque(), set(), None
+        self._rows = Rows()
+        self._jobs, self._job, self._busy = deque(), None, set()
+        self._answers = deque([None] * EventList.latency)
         self._flying = deque([None] * self.lag)
-        self._waiting = self._out = self._blocked = self._begin = 0
+        self._waiting = self._out = self._blocked = self._begin = self._saved = 0
         self.released, self.visits, self.full = [], [], 0
 
     @property
     def done(self) -> bool:
-        return (self._number == len(self._plans) - 1 and self._state == "idle" and not self._jobs
+        return (self._number == len(self._plans) - 1 and self._state == "idle" and not self._jobs and not self._job
                 and not any(self._flying))
 
     def drive(self, cycle: int):
@@ -57,25 +85,30 @@ class Walks:
         self._waiting -= self._back
         self._source.busy = frozenset(self._busy)
         self._ports.put("i_done", self._back)
-        self._ports.put("r_event", self._rng.getrandbits(self._unit.event_bits) if self._answer is None
-                        else self._answer)
+        answer = self._answers[0]
+        self._ports.put("r_event", self._rng.getrandbits(self._unit.event.size) if answer is None else answer)
         if self._unit.backward:
             self._ports.put("i_steps", self._steps)
 
     def observe(self, cycle: int):
-        place = len(self._jobs) < JOBS  # one that a visit frees now can be taken from the next cycle on
-        visit = self._visit(cycle)
+        place, waiting = len(self._jobs) < JOBS, bool(self._jobs)
+        visit, free = self._visit(cycle)
         self._lanes(cycle)
-        self._answer = visit and visit["event"]
+        self._answers = deque([*self._answers, visit and visit["event"]], EventList.latency)
         self._flying.append(visit)
+        # Looked at in this cycle, a job waits from the next one on, and is in hand from the one after.
+        following = self._jobs.popleft() if free and waiting else None
         self._look(cycle, place=place)
+        if free:
+            self._job = following
         self._out += bool(visit and visit["last"]) - self._back
 
     def _visit(self, cycle: int):
-        get, job, visit = self._ports.get, self._jobs[0] if self._jobs else None, None
-        assert get("o_release") == bool(job and not job["events"]), f"o_release in cycle {cycle}"
-        if job and not job["events"]:
-            self._jobs.popleft()
+        """The visit of this cycle, and whether the job in hand is done with it."""
+        get, job, visit = self._ports.get, self._job, None
+        release = bool(job and not job["events"])
+        assert get("o_release") == release, f"o_release in cycle {cycle}"
+        if release:
             self._busy.discard(job["buffer"])
             self.released.append(cycle)
         elif job:
@@ -88,41 +121,49 @@ class Walks:
                          "last": int(last)}
                 self.visits.append(cycle)
                 self._event = 0 if last else self._event + 1
-                if last:
-                    self._jobs.popleft()
         assert get("o_visit") == bool(visit), f"o_visit in cycle {cycle}, job {job}"
-        return visit
+        return visit, not job or release or bool(visit and visit["last"])
 
     def _lanes(self, cycle: int):
-        get, addressed, arriving = self._ports.get, self._flying[-1], self._flying.popleft()
-        shift = 16 if self._unit.backward else 0
+        # An event's address in memory is there a cycle after the list has answered.
+        get, addressed, arriving = self._ports.get, self._flying[-1 - EventList.latency], self._flying.popleft()
         if addressed:
-            wanted = (addressed["base"] + (addressed["event"] >> shift)) % ADDRESSES
+            event = self._unit.event.from_bits(addressed["event"])
+            wanted = (addressed["base"] + int(event.address)) % (1 << self._unit.widths.synapse)
             assert get("o_address") == wanted, f"o_address in cycle {cycle} is not {wanted}"
         marks = get("o_valid"), get("o_first"), get("o_last")
         wanted = (1, arriving["first"], arriving["last"]) if arriving else (0, 0, 0)
         assert marks == wanted, f"marks {marks} in cycle {cycle}, model {wanted}"
         if arriving and self._unit.backward:
-            assert get("o_factor") == arriving["event"] & 0xFFFF, f"o_factor in cycle {cycle}"
+            factor = int(self._unit.event.from_bits(arriving["event"]).factor)
+            assert get("o_factor") == factor, f"o_factor in cycle {cycle} is not {factor:#x}"
         self._waiting += wanted[2]
 
     def _look(self, cycle: int, *, place: bool):
-        get, saved = self._ports.get, 0
+        get, saved, backward = self._ports.get, 0, self._unit.backward
         plan = self._plans[self._number]
-        looking, token = self._state == "look", get("o_token__valid")
-        assert get("o_item__valid") == (self._state == "idle" and get("i__valid")), f"o_item in cycle {cycle}"
-        assert get("i__ready") == (self._state == "idle" and get("o_item__ready")), f"i.ready in cycle {cycle}"
-        wanted = looking and plan["groups"][self._group]
-        assert token == bool(looking and (place or not wanted["sum"])), f"o_token in cycle {cycle}"
+        idle = self._state == "idle" and self._rows.idle
+        looking, token, taken = self._state == "look", get("o_token__valid"), False
+        assert get("o_item__valid") == (idle and get("i__valid")), f"o_item in cycle {cycle}"
+        assert get("i__ready") == (idle and get("o_item__ready")), f"i.ready in cycle {cycle}"
+        wanted, there = looking and plan["groups"][self._group], not backward or self._rows.there > 0
+        assert token == bool(looking and there and (place or not wanted["sum"])), f"o_token in cycle {cycle}"
+        assert get("o_saved") == self._saved, f"o_saved in cycle {cycle} is not {self._saved}"
         if self._state == "idle":
-            if get("i__valid") and get("o_item__ready"):
+            if get("i__valid") and get("o_item__ready") and idle:
                 self._number, self._group, self._begin, self._blocked = self._number + 1, 0, cycle, 0
                 plan = self._plans[self._number]
                 assert get("o_item__payload").as_bits() == plan["work"].item.as_bits(), f"item {self._number}"
                 if plan["work"].listed:
                     self._busy.add(int(plan["work"].buffer))
-                self._state = "look" if plan["work"].item.active else "idle"
+                if plan["work"].item.active:
+                    self._state = "load"
+                    if backward:
+                        self._rows.begin(len(plan["groups"]))
+        elif self._state == "load":
+            self._state = "look"
         elif looking and token and get("o_token__ready"):
+            taken = True
             found = values(get("o_token__payload"))
             assert found == {name: wanted[name] for name in found}, f"group {self._group} of item {self._number}"
             saved = plan["inputs"] - (wanted["sum"] and len(plan["events"]))
@@ -132,57 +173,67 @@ class Walks:
             self._group += 1
             if wanted["end"]:
                 self._state = "release" if plan["work"].listed else "idle"
-                # To give the list back is one more, in the state after.
-                assert cycle - self._begin + 1 - self._blocked == len(plan["groups"]) + 1
+                # To give the list back is one more, in the state after; backward the first row takes its way first.
+                cycles = len(plan["groups"]) + 2 + (FETCH if backward else 0)
+                assert cycle - self._begin + 1 - self._blocked == cycles
         elif self._state == "release" and place:
             self._jobs.append({"events": [], "buffer": int(plan["work"].buffer)})
             self._state = "idle"
-        else:
+        elif there:
             self._blocked += 1
-        assert get("o_saved") == saved % (1 << 32), f"o_saved in cycle {cycle} is not {saved}"
+        self._saved = saved % (1 << self._unit.widths.neuron + 1)
+        self._rows.step(taken=taken)
 
 
-def walk_plan(unit, work, events, memories, *, steps: int) -> dict:
+def walk_plan(unit, work, layer, events, memories, *, steps: int) -> dict:
     """What a walker makes of one work: tokens of its groups, bases of the visits, inputs of a group."""
-    layer, step = work.item.layer, int(work.item.step)
-    groups = []
-    for k in range(int(layer.groups)):
+    step, groups = int(work.item.step), []
+    for k in range(layer["groups"]):
         spikes = masks = 0
-        base, visited = int(layer.weights) + k * int(layer.row_step), bool(events)
         if unit.backward:
-            spikes, masks = (memories[name][int(first) + step + k * steps]
-                             for name, first in (("spikes", layer.spikes_out), ("masks", layer.masks)))
-            base, visited = k * unit.lanes, bool(events and masks and layer.spiking)
-        groups.append({"sum": int(visited), "end": int(k == int(layer.groups) - 1), "spikes": spikes, "masks": masks,
-                       "base": base % ADDRESSES})
-    inputs = int(layer.next_outputs) if unit.backward else int(layer.inputs) + int(layer.bias)
+            spikes, masks = (memories[name][first + step + k * steps]
+                             for name, first in (("spikes", layer["spikes_out"]), ("masks", layer["masks"])))
+            base, visited = k * unit.config.lanes, bool(events and masks and layer["spiking"])
+        else:
+            base, visited = layer["weights"] + k * layer["row_step"], bool(events)
+        groups.append({"sum": int(visited), "end": int(k == layer["groups"] - 1), "spikes": spikes, "masks": masks,
+                       "base": base % (1 << unit.widths.synapse)})
+    inputs = layer["next_outputs"] if unit.backward else layer["inputs"] + layer["bias"]
     return {"work": work, "events": events, "groups": groups, "inputs": inputs}
 
 
 async def walked(dut, name: str, rng: random.Random, *, stall: float, least: int = 0, count: int = 120):
     unit, ports = PARTS[name], Ports(dut, name, PARTS[name])
-    steps, rows, plans, buffer = rng.randrange(2, 7), 24, [], 0
-    memories = {kind: [rng.getrandbits(unit.lanes) * (rng.random() < 0.6) for _ in range(rows)]
-                for kind in ("spikes", "masks")}
+    config, lanes = unit.config, unit.config.lanes
+    steps, plans, buffer = rng.randrange(2, 7), [], 0
+    memories = {kind: [rng.getrandbits(lanes) * (rng.random() < 0.6) for _ in range(rows)]
+                for kind, rows in (("spikes", config.spike_rows), ("masks", config.mask_rows))}
     if least:
         memories["masks"] = [row | 1 for row in memories["masks"]]
+    tables = []
+    for layer in random_layers(rng, layer_view(config, *FIELDS[unit.backward]), config.layers):
+        groups = rng.randint(2 if least else 1, 4 if unit.backward else min(6, (1 << Widths(config).group) - 1))
+        # No more inputs than a list has entries, which is what the widths of counts go by.
+        own = {"groups": groups, "inputs": unit.events - 1, "next_outputs": unit.events,
+               **{kind: rng.randrange(max(rows - steps * groups, 1)) for kind, rows in (
+                   ("spikes_out", config.spike_rows), ("masks", config.mask_rows))},
+               "spiking": int(least > 0 or rng.random() < 0.8)}
+        tables.append(layer | {field: value for field, value in own.items() if field in layer})
     for _ in range(count):
-        groups, step = rng.randint(2 if least else 1, 4 if unit.backward else 6), rng.randrange(steps)
         active = int(least > 0 or rng.random() < 0.8)
         listed = int(active and (least > 0 or rng.random() < 0.8))
-        events = [rng.getrandbits(unit.event_bits) for _ in range(listed * rng.randint(least, unit.events))]
-        most = rows - steps * groups
-        layer = random_layer(rng, groups=groups, inputs=rng.randrange(1 << 14), next_outputs=rng.randrange(1 << 14),
-                             spikes_out=rng.randrange(max(most, 1)), masks=rng.randrange(max(most, 1)),
-                             spiking=int(least > 0 or rng.random() < 0.8))
-        work = work_layout(unit.events).const({
-            "item": item(layer, active=active, step=step), "count": len(events), "buffer": buffer, "listed": listed})
+        number = rng.randrange(config.layers)
+        most = unit.events if unit.backward else unit.events - 1 + tables[number]["bias"]
+        events = [rng.getrandbits(unit.event.size) for _ in range(listed * rng.randint(least, most))]
+        entry = item(number, active=active, step=rng.randrange(steps))
+        work = work_layout(config).const({"item": entry, "count": len(events), "buffer": buffer, "listed": listed})
         buffer ^= listed
-        plans.append(walk_plan(unit, work, events, memories, steps=steps))
+        plans.append(walk_plan(unit, work, tables[number], events, memories, steps=steps))
+    await load_layers(dut, ports, "layers", tables)
     source = Works(ports, "i", [plan["work"] for plan in plans], rng=rng, gap=stall / 2)
     walks = Walks(ports, unit, plans, source, steps=steps, rng=rng, delay=0.9 if stall else 0.0)
     agents = [source, Sink(ports, "o_item", rng=rng, stall=stall / 2), Sink(ports, "o_token", rng=rng, stall=stall / 2)]
-    agents += [Memory(ports, f"{kind}__", table, width=unit.lanes, rng=rng)
+    agents += [Memory(ports, f"{kind}__", table, width=lanes, rng=rng)
                for kind, table in memories.items() if unit.backward]
     await run(dut, [*agents, walks], until=lambda: walks.done, limit=400 * count)
     return walks, plans

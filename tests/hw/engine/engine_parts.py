@@ -5,8 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from autapse.hw.contract.chip import ChipConfig
-from autapse.hw.contract.program import LAYER_ROW
+from autapse.hw.contract.geometry import geometry
+from autapse.hw.contract.program import Space
 from autapse.hw.engine.beats import Collector, Feeder
+from autapse.hw.engine.bus import BusServer
 from autapse.hw.engine.gradient import GradientEngine
 from autapse.hw.engine.history import History
 from autapse.hw.engine.lanes import Lanes
@@ -15,6 +17,7 @@ from autapse.hw.engine.readout import LossEngine
 from autapse.hw.engine.registers import Counters, Registers
 from autapse.hw.engine.scan import EventList, Scanner
 from autapse.hw.engine.schedule import Schedule
+from autapse.hw.engine.sequence import Sequencer
 from autapse.hw.engine.update import UpdateEngine
 from autapse.hw.engine.walk import Walker
 from engine_bank import Bank
@@ -25,26 +28,30 @@ FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
 class Ends(wiring.Component):
     """Feeder and Collector with a plain delay between them where the neuron units would be."""
 
-    inside = frozenset({"o_pass", "i_retire", "i_collected", "i_pass", "i_beat"})
+    inside = frozenset({"o_pass", "i_retire", "i_collected", "i_pass", "i_beat", "i_last"})
 
-    def __init__(self, *, lanes: int, units: int):
-        self._units = {"feeder": Feeder(lanes=lanes, units=units), "collector": Collector(lanes=lanes, units=units)}
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        self.units = {"feeder": Feeder(config, "state", "half_width_log"), "collector": Collector(config, "outputs")}
         super().__init__({
             name: Out(wiring.Signature({port: member for port, member in unit.signature.members.items()
-                                        if port not in self.inside})) for name, unit in self._units.items()
+                                        if port not in self.inside})) for name, unit in self.units.items()
         })
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.feeder, m.submodules.collector = feeder, collector = self._units.values()
-        beat = feeder.o_issue
+        m.submodules.feeder, m.submodules.collector = feeder, collector = self.units.values()
+        beat, last = feeder.o_issue, feeder.o_last
         for stage in range(FLIGHT):
-            delayed = Signal(name=f"beat_{stage}")
-            m.d.sync += delayed.eq(beat)
-            beat = delayed
+            delayed, last_delayed = Signal(name=f"beat_{stage}"), Signal(name=f"last_{stage}")
+            m.d.sync += [delayed.eq(beat), last_delayed.eq(last)]
+            beat, last = delayed, last_delayed
         wiring.connect(m, feeder.o_pass, collector.i_pass)
-        m.d.comb += [collector.i_beat.eq(beat), feeder.i_collected.eq(beat), feeder.i_retire.eq(collector.o_retire)]
-        for name, unit in self._units.items():
+        m.d.comb += [
+            collector.i_beat.eq(beat), collector.i_last.eq(last),
+            feeder.i_collected.eq(beat), feeder.i_retire.eq(collector.o_retire),
+        ]
+        for name, unit in self.units.items():
             outside = getattr(self, name)
             for path, member, outer in outside.signature.flatten(outside):
                 inner = unit
@@ -54,19 +61,72 @@ class Ends(wiring.Component):
         return m
 
 
+class Served(wiring.Component):
+    """BusServer with every memory of a chip, and plain memories where registers, counters and identity would be.
+
+    The engines' writers stand open: `w_<space>`.
+    """
+
+    written = (Space.SPIKES, Space.TARGETS, Space.ERROR_INPUTS, Space.READOUTS)
+
+    def __init__(self, config: ChipConfig):
+        self.config, self.small = config, {Space.REGISTERS: 17, Space.COUNTERS: 20, Space.IDENTITY: 9}
+        self.memories = {
+            space: SynapseMemory(lanes=config.lanes, depth=depth) if space == Space.SYNAPSES
+            else BusMemory(width=width, depth=depth, readers=1 + (space == Space.READOUTS),
+                           host_reader=int(space == Space.READOUTS))
+            for space, (width, depth) in geometry(config).items()}
+        self.units = self.memories | {space: BusMemory(width=16, depth=depth) for space, depth in self.small.items()}
+        self.server = BusServer(config, self.memories, {space: self.units[space] for space in self.small})
+        super().__init__({
+            **{f"w_{space.name.lower()}": Out(self.memories[space].w.signature) for space in self.written
+               if space in self.memories},
+            **dict(self.server.signature.members.items()),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.server = self.server
+        for space, memory in self.units.items():
+            m.submodules[space.name.lower()] = memory
+        for name, member in self.server.signature.members.items():
+            inner, outer = getattr(self.server, name), getattr(self, name)
+            if not member.is_port:
+                wiring.connect(m, inner, wiring.flipped(outer))
+            else:
+                m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
+        for space in self.written:
+            if space in self.memories:
+                wiring.connect(m, wiring.flipped(getattr(self, f"w_{space.name.lower()}")), self.memories[space].w)
+        return m
+
+
 def memories() -> dict:
     return {
         **{f"synapses_{lanes}": SynapseMemory(lanes=lanes, depth=24) for lanes in (1, 2, 8)},
+        "synapses_rows": SynapseMemory(lanes=4, depth=21, columns=False),
         **{f"rows_{width}": BusMemory(width=width, depth=depth, readers=readers)
            for width, depth, readers in ((8, 5, 1), (16, 7, 2), (32, 6, 2), (48, 9, 1))},
         "list": EventList(depth=11, width=13), "registers": Registers(), "counters": Counters(),
     }
 
 
-def order() -> dict:
+def runs() -> dict:
+    pair = ChipConfig(lanes=4, units=2, layers=3, synapses=12, parameters=5, spike_rows=11, mask_rows=6,
+                      membrane_rows=7, error_rows=9, history_words=8, active_words=3, readouts=3, error_inputs=5)
+    wide = ChipConfig(lanes=32, units=1, slots=1, training=False, layers=2, synapses=5, parameters=3, spike_rows=6,
+                      readouts=2)
     return {
-        "schedule": Schedule(layers=5, row_bits=16 * LAYER_ROW),
-        "ends_1": Ends(lanes=2, units=2), "ends_4": Ends(lanes=4, units=1),
+        "sequence": Sequencer(), "sequence_apart": Sequencer(overlap=False), "sequence_single": Sequencer(slots=1),
+        "bus_pair": Served(pair), "bus_wide": Served(wide),
+    }
+
+
+def order() -> dict:
+    sizes = {"layers": 3, "neurons": 40}
+    return {
+        "schedule": Schedule(ChipConfig(layers=5, spike_rows=6)), "ends_1": Ends(ChipConfig(lanes=2, units=2, **sizes)),
+        "ends_4": Ends(ChipConfig(lanes=4, units=1, **sizes)),
     }
 
 
@@ -79,27 +139,31 @@ def sums() -> dict:
 
 
 def update() -> dict:
-    pair, single = ChipConfig(lanes=4, units=2, readouts=9, sum_bits=47), ChipConfig(lanes=1, units=1, readouts=17)
-    meeting = ChipConfig(lanes=2, units=1, error_rows=900, history_words=120, active_words=50)
+    pair = ChipConfig(lanes=4, units=2, readouts=9, sum_bits=47, synapses=8000)
+    single = ChipConfig(lanes=1, units=1, readouts=17, synapses=5000)
+    slow = ChipConfig(lanes=8, units=1, synapses=5000)
+    meeting = ChipConfig(lanes=2, units=1, error_rows=900, history_words=120, active_words=50, events=6, synapses=200)
     return {
         "update_1": UpdateEngine(single, width=52, fraction=24), "update_2": UpdateEngine(pair, width=47, fraction=24),
+        "update_8": UpdateEngine(slow, width=52, fraction=24),
         "loss_1": LossEngine(single), "loss_2": LossEngine(pair), "gradient": GradientEngine(meeting),
     }
 
 
 def events() -> dict:
-    turned = ChipConfig(lanes=4, units=2, spike_rows=40, history_words=50, active_words=9)
+    turned = ChipConfig(lanes=4, units=2, layers=6, spike_rows=40, history_words=50, active_words=9)
+    sizes = {"units": 1, "layers": 12, "spike_rows": 60, "mask_rows": 24, "synapses": 300, "error_rows": 40}
     return {
-        "scan_1": Scanner(lanes=1, events=6, depth=40, errors=False),
-        "scan_4": Scanner(lanes=4, events=14, depth=40, errors=False),
-        "scan_errors": Scanner(lanes=2, events=9, depth=40, errors=True),
-        "walk_forward": Walker(lanes=4, events=7, backward=False),
-        "walk_backward": Walker(lanes=2, events=11, backward=True, spike_rows=40, mask_rows=24),
+        "scan_1": Scanner(ChipConfig(lanes=1, events=6, **sizes), errors=False),
+        "scan_4": Scanner(ChipConfig(lanes=4, events=43, **sizes), errors=False),
+        "scan_errors": Scanner(ChipConfig(lanes=2, events=9, **sizes), errors=True),
+        "walk_forward": Walker(ChipConfig(lanes=4, events=7, **sizes), backward=False),
+        "walk_backward": Walker(ChipConfig(lanes=2, events=11, **sizes), backward=True),
         "history": History(turned),
     }
 
 
-PARTS = {"memories": memories, "order": order, "sums": sums, "update": update, "events": events}
+PARTS = {"memories": memories, "runs": runs, "order": order, "sums": sums, "update": update, "events": events}
 
 
 def bank(name: str) -> Bank:

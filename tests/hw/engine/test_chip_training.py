@@ -19,7 +19,10 @@ DEPTHS = {"layers": 4, "events": 16, "synapses": 1024, "parameters": 32, "neuron
           "mask_rows": 128, "membrane_rows": 128, "error_rows": 1024, "history_words": 128, "active_words": 64,
           "readouts": 8, "error_inputs": 8, "sum_bits": 52, "product_bits": 92}
 CHIPS = {
-    "8x2": {"lanes": 8, "units": 2}, "4x4": {"lanes": 4, "units": 4}, "2x1": {"lanes": 2, "units": 1},
+    "8x2": {"lanes": 8, "units": 2, "gradient": "batch"},
+    "4x4-single": {"lanes": 4, "units": 4, "slots": 1, "gradient": "batch"},
+    "2x1": {"lanes": 2, "units": 1, "gradient": "batch"},
+    "4x1-running": {"lanes": 4, "units": 1, "gradient": "running", "wide_rows": 1024},
     "1x1-shared": {"lanes": 1, "units": 1, "shared": True}, "4x2-shared": {"lanes": 4, "units": 2, "shared": True},
 }
 
@@ -59,6 +62,8 @@ CASES = {
 EVERYWHERE = ("hard", "soft", "spiking readout", "partial batch", "no momentum")
 TABLE = [(chip, case) for chip in CHIPS for case in CASES
          if case in EVERYWHERE or chip in ("8x2", "2x1")]
+# Samples that overlap: every case where two slots and their engines differ most.
+OVERLAPPED = [(chip, case) for chip in ("8x2", "4x1-running") for case in CASES]
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +117,27 @@ def test_training_is_the_golden_models(devices, chip, case):
                       batches=data, errors=cross_entropy(network, training) if "cross" in case else None)
     moved = sum(int((a.weight != b.weight).sum()) for a, b in zip(first, last, strict=True))
     assert moved or case == "one of each", "training moved no weight, so it tested nothing"
+
+
+@pytest.mark.parametrize(("chip", "case"), OVERLAPPED)
+def test_training_with_samples_overlapping_is_the_golden_models(devices, chip, case):
+    network, training, data = setup(case)
+    print(f"seed {SEED}, network {network}, {training}")
+    train_both(devices("golden"), devices(chip, **CHIPS[chip], **DEPTHS), network=network, training=training,
+               batches=data, capture=False, errors=cross_entropy(network, training) if "cross" in case else None)
+
+
+@pytest.mark.parametrize("chip", ["8x2", "4x1-running", "4x4-single", "4x2-shared"])
+def test_samples_overlap_where_there_are_two_slots(devices, chip):
+    """Forward and backward take fewer cycles together than one after the other."""
+    network, training, data = setup("hard")
+    device = devices(chip, **CHIPS[chip], **DEPTHS)
+    device.load(network, training)
+    device.write_state(network.initial_state(seed=3, scale=3.0))
+    device.accumulate(data[0][0], targets=data[0][1])
+    counters = device.counters()
+    work = sum(counters[engine][kind] for engine in ("forward", "backward") for kind in ("busy", "stalled"))
+    assert (counters["chip"]["cycles"] < work) == (device.config.slots == 2), counters
 
 
 def test_a_remainder_of_half_a_unit_moves_its_weight_without_input(devices):

@@ -11,8 +11,9 @@ HERE = Path(__file__).parent
 
 # Bench, the bank of components it needs, and its seed.
 BENCHES = {"memories": ("memories", 71), "order": ("order", 73), "sums": ("sums", 79),
-           "registers": ("memories", 83), "update": ("update", 89), "gradient": ("update", 97),
-           "events": ("events", 97), "walk": ("events", 101), "history": ("events", 103)}
+           "registers": ("memories", 83), "sequence": ("runs", 107), "bus": ("runs", 109),
+           "update": ("update", 89), "gradient": ("update", 97), "events": ("events", 97),
+           "walk": ("events", 101), "history": ("events", 103)}
 
 
 def simulate(name: str, *, sim: str, faults: bool, cycles: int):

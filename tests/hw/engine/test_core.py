@@ -8,13 +8,13 @@ pytest.importorskip("torch")
 
 from autapse.hw.engine.core import Core
 from bench import SIMULATORS, run_bench
-from core_training import CONFIG
+from core_training import CONFIGS
 
 BENCH = Path(__file__).with_name("bench_core.py")
 
 
-@pytest.mark.parametrize(("sim", "batches"), [("verilator", 2), ("icarus", 1)])
-def test_core_trains_as_the_golden_model(sim, batches):
+@pytest.mark.parametrize(("sim", "gradient", "batches"), [("verilator", "batch", 2), ("icarus", "running", 1)])
+def test_core_trains_as_the_golden_model(sim, gradient, batches):
     assert sim in SIMULATORS
-    run_bench(Core(CONFIG), name="core_2x1", module=BENCH, sim=sim, seed=91,
-              parameters={"seed": 91, "batches": batches})
+    run_bench(Core(CONFIGS[gradient]), name="core_2x1", module=BENCH, sim=sim, seed=91,
+              parameters={"seed": 91, "gradient": gradient, "batches": batches})

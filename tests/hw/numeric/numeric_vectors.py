@@ -87,19 +87,23 @@ def _rounded(result: tuple[int, bool]) -> dict[str, int]:
 
 
 def _sums(unit: ExactSum | ExactProductSum, *, rng: random.Random, count: int) -> Iterator[tuple[dict, dict]]:
-    """Sums of random length with random gaps; the ports carry noise in a gap, and the sum must hold there."""
+    """Sums of random length with random gaps; the ports carry noise in a gap, and a sum must hold until the next."""
     words, factors = finite_words(rng), finite_words(rng)
     total = 0
-    gap = 0.5
+    done = None
+    gap, end = 0.5, 0.05
     for _ in range(count):
         if rng.random() < 0.01:
-            gap = rng.choice((0.0, 0.1, 0.5, 0.9))
-        inputs = {"i_valid": rng.random() >= gap, "i_first": rng.random() < 0.05, "i_word": next(words)}
+            gap, end = rng.choice((0.0, 0.1, 0.5, 0.9)), rng.choice((0.02, 0.3, 1.0))
+        inputs = {"i_valid": rng.random() >= gap, "i_last": rng.random() < end, "i_words": next(words)}
         if isinstance(unit, ExactProductSum):
             inputs["i_factor"] = next(factors)
-            term = unit.compute([inputs["i_word"]], [inputs["i_factor"]])
+            term = unit.compute([inputs["i_words"]], [inputs["i_factor"]])
         else:
-            term = unit.compute([inputs["i_word"]])
+            term = unit.compute([inputs["i_words"]])
+        ended = inputs["i_valid"] and inputs["i_last"]
         if inputs["i_valid"]:
-            total = term + (0 if inputs["i_first"] else total)
-        yield inputs, {"o": total & (1 << unit.width) - 1}
+            total += term
+        if ended:
+            done, total = total & (1 << unit.width) - 1, 0
+        yield inputs, {"o_valid": int(ended)} | ({} if done is None else {"o": done})

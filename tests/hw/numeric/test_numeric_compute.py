@@ -160,6 +160,7 @@ def test_sum_reports_the_term_that_overflows():
         (lambda: ExactSum(width=40), ValueError, "ExactSum width must be 41 to 128, not 40"),
         (lambda: ExactProductSum(width=80), ValueError, "ExactProductSum width must be 81 to 128, not 80"),
         (lambda: ExactSum(width=None), TypeError, "ExactSum width must be an integer, not None"),
+        (lambda: ExactProductSum().create(lanes=0), ValueError, "lanes must be a positive integer, not 0"),
     ],
 )
 def test_wrong(call, error, sentence):
