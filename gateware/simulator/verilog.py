@@ -1,0 +1,110 @@
+"""A component as Verilog that simulates fast and compiles fast."""
+
+import gc
+import re
+from contextlib import contextmanager
+
+from amaranth.back import rtlil, verilog
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib.wiring import Out
+
+from .tools import yosys
+
+PORTS = ("i_line", "o_line", "o_busy")
+_WORDS = re.compile(r"(?:    \\?\S+\[\d+\] = \S+;\n)+")
+_WORD = re.compile(r"    (\\?\S+)\[(\d+)\] = (\S+);\n")
+_LEAST = 4  # equal words that are worth a loop
+_UNKNOWN = re.compile(r"<= (\d+)'hx+;")
+COLLISIONS = ("old", "any")
+
+
+def check_ports(component) -> dict:
+    """The ports of a chip to simulate, by their Verilog names. Raises TypeError if they are others."""
+    found = {path: (value, member.flow) for path, member, value in component.signature.flatten(component)}
+    wanted = {(name, field) for name in PORTS[:2] for field in ("payload", "valid", "ready")} | {("o_busy",)}
+    if set(found) != wanted:
+        raise TypeError(f"a chip to simulate must have the ports {', '.join(PORTS)} and no other, not "
+                        f"{', '.join(sorted({str(path[0]) for path in found}))}")
+    if found["i_line", "valid"][1] == Out or found["o_line", "valid"][1] != Out:
+        raise TypeError("i_line must be an input and o_line an output, both streams of bytes")
+    return {"_".join(path): (value, None) for path, (value, _) in found.items()}
+
+
+def verilog_of(component, *, collisions: str = "old") -> str:
+    """`component` as the module `chip` with the ports of `check_ports`, and `clk`. There is no reset.
+
+    Every register starts with its initial value, and a reset input would make Verilator evaluate all that depends on
+    it whenever any input changes: a quarter of the time of a simulation.
+
+    Parameters
+    ----------
+    collisions : what a clocked reader gives of a word that is written in the cycle it is read: "old", the word before,
+        as Amaranth has it, or "any", bits drawn anew each time, of which synthesis chooses what costs least
+
+    Raises
+    ------
+    ValueError
+        If `collisions` is neither, or is "any" for a component without a memory in which it could make a difference.
+    """
+    if collisions not in COLLISIONS:
+        raise ValueError(f"collisions must be 'old' or 'any', not {collisions!r}")
+    ports = check_ports(component)
+    top = Module()
+    top.domains.sync = domain = ClockDomain("sync", reset_less=True)
+    top.submodules.chip = component
+    ports["clk"] = domain.clk, None
+    with yosys(), _no_collector():
+        if collisions == "any":
+            return loops(_colliding(rtlil.convert(top, name="chip", ports=ports, emit_src=False)))
+        return loops(verilog.convert(top, name="chip", ports=ports, emit_src=False, strip_internal_attrs=True))
+
+
+def _colliding(design: str) -> str:
+    """`design` from RTLIL to Verilog as Amaranth does it, but told what synthesis is told, its unknown words drawn."""
+    from amaranth._toolchain.yosys import find_yosys
+
+    from ..synthesis import FREE_COLLISIONS
+    script = (f"read_rtlil <<rtlil\n{design}\nrtlil\n{FREE_COLLISIONS}\nproc -nomux -norom\nmemory_collect\n"
+              "write_verilog -noattr -norename")
+    text = find_yosys(lambda version: version >= (0, 40)).run(["-q", "-"], script, ignore_warnings=True)
+    text, count = _UNKNOWN.subn(_drawn, text)
+    if not count:
+        raise ValueError("no memory of this component is both read and written by a clock, so no reads collide")
+    return text
+
+
+def _drawn(unknown: re.Match) -> str:
+    return f"<= {{{', '.join(['$urandom'] * -(-int(unknown[1]) // 32))}}};"
+
+
+def loops(text: str) -> str:
+    """`text` with runs of one initial value of a memory as loops: one line per word takes Verilator, and the
+    compiler after it, longer than all the rest of a chip."""
+    def shorten(match):
+        rows = [(name, int(row), value) for name, row, value in _WORD.findall(match[0])]
+        lines = []
+        while rows:
+            name, first, value = rows[0]
+            count = 1
+            while count < len(rows) and rows[count] == (name, first + count, value):
+                count += 1
+            if count < _LEAST:
+                lines += [f"    {name}[{row}] = {value};\n" for name, row, value in rows[:count]]
+            else:
+                lines.append(f"    for (int row = {first}; row < {first + count}; row = row + 1) "
+                             f"{name}[row] = {value};\n")
+            del rows[:count]
+        return "".join(lines)
+    return _WORDS.sub(shorten, text)
+
+
+@contextmanager
+def _no_collector():
+    """Amaranth makes millions of small objects and keeps them; looking for garbage among them takes half its time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
