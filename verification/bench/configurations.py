@@ -4,12 +4,13 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ...gateware.chip import Chip
+from ...gateware.chip import Chip, core_of
 from ...gateware.synthesis import demo_config
 from ...hw.engine.loss import MeanSquaredError
 from ...hw.engine.optimiser import MomentumDescent
 from ...hw.neuron.lif import LIFForward
 from ...hw.neuron.lif_backward import LIFBackward
+from ...hw.sequenced.preset import up5k_config
 from .ieee import ExactWords, RoundingSum
 
 __all__ = ["CONFIGURATIONS", "LANES", "QUICK", "REFERENCES", "Framed"]
@@ -64,6 +65,8 @@ def _chip(*, shared: bool) -> Chip:
 
 
 CONFIGURATIONS = {
+    "core, 8+8+8 lanes": (lambda: core_of(demo_config(lanes=LANES, units=1, shared=False)), "ecp5-85f"),
+    "chip, sequenced core": (lambda: Chip(up5k_config()), "up5k"),
     "chip, 8+8+8 lanes": (lambda: _chip(shared=False), "ecp5-85f"),
     "chip, 8 lanes shared": (lambda: _chip(shared=True), "ecp5-85f"),
     "8 lanes, rounding": (lambda: Framed(RoundingSum().create(lanes=LANES)), "ecp5-85f"),
@@ -81,6 +84,7 @@ QUICK = ("8 lanes, rounding", "8 lanes, exact", "8 product lanes, rounding", "8 
 """Configurations of a quick run."""
 
 REFERENCES = {
+    "chip, 8+8+8 lanes": "core, 8+8+8 lanes",
     "chip, 8 lanes shared": "chip, 8+8+8 lanes", "8 lanes, exact": "8 lanes, rounding",
     "8 product lanes, exact": "8 product lanes, rounding",
 }
