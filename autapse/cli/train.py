@@ -116,6 +116,8 @@ def train(
                 typer.echo(f"{what}: {place}")
         for line in engine_lines(counters):
             typer.echo(line)
+        if gradient := target.info().get("gradient"):
+            typer.echo(f"  weight gradient {gradient}")
         if checked is not None:
             typer.echo(f"{device} and {check}, the whole run side by side:")
             for line in checked.result.lines():

@@ -233,3 +233,31 @@ def test_every_table_is_compared(name):
     getattr(other[2], name).view(np.uint16)[..., -1] ^= 0x8000
     with pytest.raises(Difference, match=f"layer 2 {name}"):
         same_states(state, other)
+
+
+@pytest.mark.parametrize("chip", ["8x2", "4x1-running"])
+def test_the_timeline_shows_who_worked_when(devices, chip):
+    """The chip's own record agrees with its counters, sample by sample, and shows the overlap."""
+    network, training, data = setup("hard")
+    device = devices(chip, **CHIPS[chip], **DEPTHS)
+    device.load(network, training)
+    device.write_state(network.initial_state(seed=3, scale=3.0))
+    spikes, targets = data[0]
+    assert device.timeline() == []
+    device.accumulate(spikes, targets=targets)
+    device.update(samples=len(spikes), learning_rate=0.1, momentum=0.9)
+    timeline, counters = device.timeline(), device.counters()
+    spans = [(later - cycle, working) for (cycle, working), (later, _) in itertools.pairwise(timeline)]
+    assert timeline[0] == (0, {"forward"}) and timeline[-1][1] == frozenset()
+    assert all(length > 0 for length, _ in spans)
+
+    def time_of(engine):
+        return sum(length for length, working in spans if engine in working)
+
+    def starts(engine):
+        return sum(engine in now and engine not in before for (_, before), (_, now) in
+                   itertools.pairwise([(0, frozenset()), *timeline]))
+
+    assert time_of("forward") == counters["forward"]["busy"] + counters["forward"]["stalled"]
+    assert [starts(engine) for engine in ("forward", "loss", "backward", "update")] == [len(spikes)] * 3 + [1]
+    assert any({"forward", "backward"} <= working for _, working in spans), "no two samples overlapped"
