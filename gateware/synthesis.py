@@ -67,7 +67,7 @@ def demo_config(*, lanes: int, units: int, shared: bool) -> ChipConfig:
         return 1 << (count - 1).bit_length()
 
     return ChipConfig(
-        lanes=lanes, units=units, shared=shared, **DEMO | {
+        lanes=lanes, units=units, shared=shared, slots=1 if shared else 2, **DEMO | {
             "events": up(129), "synapses": up(rows), "neurons": up(beats), "parameters": up(beats),
             "spike_rows": up((-(-64 // lanes) + groups + outputs) * 8), "mask_rows": up((groups + outputs) * 8),
             "membrane_rows": up(groups * lanes // units * 8), "error_rows": up((groups + outputs) * 256),
@@ -111,7 +111,7 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
     clocks = [round(entry["achieved"], 1) for entry in report["fmax"].values()]
     return {
         **{title: used.get(name, 0) for title, name in device.cells.items()},
-        "Fmax (MHz)": max(clocks, default=None),
+        "Fmax (MHz)": min(clocks, default=None),
         "nextpnr": version(device.placer.replace("_", "-")),
         "seconds": round(time.monotonic() - start),
     }

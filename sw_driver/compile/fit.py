@@ -104,6 +104,8 @@ def fit_chip(network: Network, training: TrainingSpec | None, *, lanes: int = 8,
     possible = training is not None and not shared
     if gradient == "running" and not possible:
         raise SpecError("gradient running needs a chip that trains, with engines side by side; use gradient=batch")
+    if "wide_rows" in depths and gradient != "auto" and (gradient == "running") != bool(depths["wide_rows"]):
+        raise SpecError(f"gradient={gradient} and wide_rows={depths['wide_rows']} contradict each other; leave one out")
     batch = fitted(False)
     if gradient == "running" or depths.get("wide_rows"):
         return fitted(True), GradientChoice(running=True, reason="running, as asked")

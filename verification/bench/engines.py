@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ...sw_driver.device import open as open_device
+from ...sw_driver.errors import SpecError
 from ...sw_driver.trainer import Callback, Trainer
 from .workloads import BATCH, STEPS, TRAINING, Workload, digits, mnist
 
@@ -77,6 +78,8 @@ def measure(*, quick: bool, say, data: str | None = None, device: str = "sim") -
 
     `data` is a folder with the idx files of MNIST, `device` the name of a simulated chip.
     """
+    if device.partition(":")[0] != "sim":
+        raise SpecError(f"bench engines measures a simulated chip, such as sim:lanes=4, not {device!r}")
     loads = [digits(64 if quick else None), mnist(32 if quick else 256, data=None if data is None else Path(data))]
     rows, engines, batches, notes = [], [], {}, []
     for load in loads:
