@@ -14,7 +14,7 @@ from ..errors import DeviceError
 from ..half import half
 from ..link.bus import Bus
 from ..network import LayerState, checked_state
-from .timeline import read_timeline
+from .timeline import changes_of, read_rows
 from .traces import read_errors, read_sample, slot_base
 
 _OVERFLOW = offsets(REGISTERS)["overflow"]
@@ -52,6 +52,7 @@ class ChipDevice(Device):
         self._totals = dict.fromkeys(COUNTERS, 0)
         self._seen = np.zeros(len(COUNTERS), np.int64)
         self._timeline: list | None = None
+        self._rows_before: np.ndarray | None = None
 
     @property
     def config(self) -> ChipConfig:
@@ -78,6 +79,7 @@ class ChipDevice(Device):
         self._totals = dict.fromkeys(COUNTERS, 0)
         self._seen[:] = 0
         self._timeline = None
+        self._rows_before = None if config.sequenced else read_rows(bus)
         bus.sync()
 
     def _ready(self) -> Bus:
@@ -264,7 +266,7 @@ class ChipDevice(Device):
         overflow = bool(bus.read(Space.REGISTERS, _OVERFLOW, 1)[0])
         self._count()
         if self._timeline is None and not self.config.sequenced:
-            self._timeline = read_timeline(bus)
+            self._timeline = changes_of(read_rows(bus), before=self._rows_before)
         return overflow
 
     def timeline(self):

@@ -38,3 +38,9 @@ def test_the_oldest_row_comes_first_and_the_counter_may_turn_over():
 def test_a_ring_just_full_starts_at_its_first_row():
     rows = [row(3 * k, "gradient", lap=1) for k in range(TIMELINE_ROWS)]
     assert changes_of(np.array(rows, np.int64))[1] == (3, {"gradient"})
+
+
+def test_what_was_there_before_is_left_out():
+    old = [row(3, "forward", lap=1), row(9, lap=1)]
+    new = [row(40, "forward", lap=1), row(44, "loss", lap=1)]
+    assert changes_of(ring(old + new), before=ring(old)) == [(0, {"forward"}), (4, {"loss"})]
