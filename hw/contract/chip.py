@@ -3,9 +3,10 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-CONTRACT_VERSION = 2
+CONTRACT_VERSION = 3
 ARITHMETIC_VERSION = 1
 MAP_BITS = 32  # width of every bitmap word (spikes, masks, histories)
+MAX_NODES = 20  # cores of a mesh: their mask, a length and a kind fill the 32 bits of a header
 
 
 def _power_of_two(value: int) -> bool:
@@ -47,6 +48,12 @@ class ChipConfig:
     error_inputs: int = 64      # beats of errors on the last layer, one sample (training)
     sum_bits: int = 52          # exact accumulator for sums of binary16
     product_bits: int = 92      # exact accumulator for sums of products
+    mesh_width: int = 1         # cores side by side; with more than one core layers are cut over a mesh
+    mesh_height: int = 1        # rows of cores
+    remote_rows: int = 0        # groups x steps of errors of one sample that come over the mesh (training)
+    routes: int = 0             # groups of inputs whose weights are mirrored at another core (training)
+    outbox: int = 64            # rows that may wait for the mesh: the widest cut of a layer in groups; power of two
+    step_slots: int = 8         # steps of a sample whose rows from the mesh are counted; power of two
 
     def __post_init__(self):
         for name in ("lanes", "units"):
@@ -61,6 +68,19 @@ class ChipConfig:
         if self.wide_rows and (self.shared or not self.training):
             raise ValueError("wide_rows must be 0 on a chip whose engines share their lanes or that does not train, "
                              f"not {self.wide_rows!r}")
+        if self.mesh_width < 1 or self.mesh_height < 1 or self.nodes > MAX_NODES:
+            raise ValueError(f"mesh_width x mesh_height must be from 1 to {MAX_NODES} cores, not "
+                             f"{self.mesh_width!r} x {self.mesh_height!r}")
+        if self.nodes > 1:
+            if self.shared or self.wide_rows:
+                raise ValueError("a mesh needs engines side by side and the gradient at the batch's end: shared must "
+                                 f"be False and wide_rows 0, not {self.shared!r} and {self.wide_rows!r}")
+            if self.lanes > 16 or self.layers > 16:
+                raise ValueError(f"a mesh takes at most 16 lanes and 16 layers, not {self.lanes!r} and {self.layers!r}")
+            for name, least, most in (("outbox", 8, 4096), ("step_slots", 2, 256)):
+                value = getattr(self, name)
+                if not _power_of_two(value) or not least <= value <= most:
+                    raise ValueError(f"{name} must be a power of two from {least} to {most}, not {value!r}")
         if self.slots not in (1, 2):
             raise ValueError(f"slots must be 1 or 2, not {self.slots!r}")
         # A readout has 64 bits of its memory; the accumulators themselves end at 128.
@@ -72,6 +92,11 @@ class ChipConfig:
     def sequenced(self) -> bool:
         """Built as the sequenced core, which takes everything in turn."""
         return self.shared and self.lanes == 1
+
+    @property
+    def nodes(self) -> int:
+        """Cores of the mesh; 1 is a core alone, without a network."""
+        return self.mesh_width * self.mesh_height
 
     @property
     def beats(self) -> int:

@@ -39,6 +39,9 @@ def geometry(config: ChipConfig) -> dict[Space, tuple[int, int]]:
                 Space.HISTORY: (MAP_BITS, config.history_words),
                 Space.ACTIVE: (MAP_BITS, config.active_words),
             }
+        if config.nodes > 1:
+            table[Space.REMOTE] = (16 * lanes, config.remote_rows)
+            table[Space.ROUTES] = (32, config.routes)
         if config.membrane_rows:
             table[Space.MEMBRANES] = (16 * units, config.membrane_rows)
     if config.slots > 1:

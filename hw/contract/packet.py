@@ -7,6 +7,8 @@ The first word of every packet is `opcode | tag << 8`; an answer carries the tag
     FILL       head, space, address low, address high, count low, count high, value      no answer
     RUN        head, mask, sample                                              no answer; waits until the core takes it
     ECHO       head, word                                                      ECHO, once no run is under way
+    SELECT     head, cores low, cores high      no answer; what follows is for these cores of a mesh, a bit each; a READ
+               is answered by the lowest of them. A session starts with all cores selected; runs are for all always
     READ_DATA  head, space, count, count words, status: 0, or the Reason why the words mean nothing
     ERROR      head, reason, word                                              tag of the packet at fault
 
@@ -31,6 +33,7 @@ class Opcode(IntEnum):
     FILL = 0x03
     RUN = 0x04
     ECHO = 0x05
+    SELECT = 0x06
     READ_DATA = 0x82
     ERROR = 0xFF
 
@@ -44,7 +47,7 @@ class Reason(IntEnum):
                     # tells it in its status and sends no ERROR
 
 
-HEADER_WORDS = {Opcode.WRITE: 5, Opcode.READ: 5, Opcode.FILL: 7, Opcode.RUN: 3, Opcode.ECHO: 2,
+HEADER_WORDS = {Opcode.WRITE: 5, Opcode.READ: 5, Opcode.FILL: 7, Opcode.RUN: 3, Opcode.ECHO: 2, Opcode.SELECT: 3,
                 Opcode.READ_DATA: 3, Opcode.ERROR: 3}
 MAX_WRITE_WORDS = FRAME_WORDS - HEADER_WORDS[Opcode.WRITE]  # of one WRITE packet: it must fit a frame
 MAX_READ_WORDS = 0xFFFF

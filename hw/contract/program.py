@@ -29,6 +29,8 @@ class Space(IntEnum):
     HISTORY = 13
     ACTIVE = 14
     TIMELINE = 15
+    REMOTE = 16
+    ROUTES = 17
 
 
 class Run(IntEnum):
@@ -56,6 +58,10 @@ LAYER_FIELDS = (
     ("errors", 24, False), ("history", 20, False), ("active", 20, False),
     ("next_weights", 24, False), ("next_row_step", 20, False), ("next_outputs", 16, False),
     ("next_groups", 16, False), ("next_errors", 24, False),
+    # Of a cut of a layer on a mesh; see hw/contract/rows.py.
+    ("spike_targets", 32, False), ("spike_address", 20, False),
+    ("error_targets", 32, False), ("error_address", 24, False),
+    ("mirrored", 1, False), ("routes", 16, False), ("mirror_step", 20, False),
 )
 
 # (name, bits, signed): one or two 16-bit words each, low word first.
@@ -66,6 +72,8 @@ REGISTERS = (
     ("rate", 16, False), ("momentum", 16, False), ("inverse_batch", 16, False),
     ("gradient_log", 7, True), ("step_log", 7, True), ("use_momentum", 1, False),
     ("used_words", 12, False), ("used_steps", 20, False),   # of history, by the samples of this batch
+    ("present", 16, False),      # bit l: this core of a mesh holds a cut of layer l; a core alone has all
+    ("mirror_rows", 24, False),  # rows of mirrored weights that come to this core in an update
     ("overflow", 1, False),      # sticky; the host clears it by writing 0
 )
 
