@@ -7,10 +7,12 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.chip import MAP_BITS, ChipConfig
 from ..contract.program import Space
+from ..contract.rows import Kind
 from ..neuron.lif_backward import LIFBackward
 from ..neuron.pipeline import delay
 from .beats import Collector, Feeder
 from .memory import ReadPort, WritePort, shape_of
+from .outbox import row_layout
 from .scan import EventList, Scanner, Stage
 from .schedule import LAYER_BITS, STEP_BITS, Item
 from .table import LayerWrite, Widths, attach
@@ -41,6 +43,9 @@ class BackwardEngine(wiring.Component):
         if not config.wide_rows:
             ports |= {"active_read": Out(ReadPort(**shape_of(config, Space.ACTIVE))),
                       "active": Out(WritePort(**shape_of(config, Space.ACTIVE)))}
+        if config.nodes > 1:
+            ports["o_row"] = Out(data.StructLayout({"valid": 1, "p": row_layout(config, Kind.ERRORS)}))
+        self._rows = Space.REMOTE if config.nodes > 1 else Space.ERRORS
         super().__init__({
             "i": In(stream.Signature(Item)), "layers": In(LayerWrite()),
             "i_steps": In(STEP_BITS), "i_layers": In(LAYER_BITS),
@@ -48,7 +53,7 @@ class BackwardEngine(wiring.Component):
             "o_address": Out(self.widths.synapse), "o_valid": Out(1), "o_first": Out(1), "o_last": Out(1),
             "o_factor": Out(16),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1), "i_done": In(1),
-            "rows": Out(ReadPort(**shape_of(config, Space.ERRORS))),
+            "rows": Out(ReadPort(**shape_of(config, self._rows))),
             "errors": Out(WritePort(**shape_of(config, Space.ERRORS))),
             "spikes": Out(ReadPort(**shape_of(config, Space.SPIKES))),
             "masks": Out(ReadPort(**shape_of(config, Space.MASKS))),
@@ -69,6 +74,7 @@ class BackwardEngine(wiring.Component):
         m.submodules.feeder = feeder = Feeder(
             config, "state", "parameters", "per_neuron", "height_log", "spiking", "soft", "detach", *kept)
         marked = () if config.wide_rows else ("active",)
+        marked += ("error_targets", "error_address") if config.nodes > 1 else ()
         m.submodules.collector = collector = Collector(config, "state", "outputs", "errors", *marked)
         m.submodules.state = state = Memory(shape=16 * units, depth=max(config.neurons, 2), init=[])
         state_r, state_w = state.read_port(), state.write_port()
@@ -87,8 +93,10 @@ class BackwardEngine(wiring.Component):
         connect(m, walker.spikes, wiring.flipped(self.spikes))
         connect(m, walker.masks, wiring.flipped(self.masks))
         m.d.comb += [
-            scanner.i_layers.eq(self.i_layers), scanner.i_steps.eq(self.i_batch_steps),
-            scanner.i_offset.eq(self.i_offset),
+            scanner.i_layers.eq(self.i_layers),
+            # What comes over a mesh is kept for one sample.
+            scanner.i_steps.eq(self.i_batch_steps if config.nodes == 1 else self.i_steps),
+            scanner.i_offset.eq(self.i_offset if config.nodes == 1 else 0),
             scanner.i_retire.eq(collector.o_retire), scanner.i_release.eq(walker.o_release),
             events.w_enable.eq(scanner.w_enable), events.w_buffer.eq(scanner.w_buffer),
             events.w_index.eq(scanner.w_index), events.w_event.eq(scanner.w_event),
@@ -193,8 +201,26 @@ class BackwardEngine(wiring.Component):
             with m.If(collector.o_group_end):
                 m.d.sync += row_at.eq(row + self.i_batch_steps)
 
+        if self.config.nodes > 1:
+            self._send(m, collector, beat, errors, first_group)
         if not self.config.wide_rows:
             self._mark(m, collector, beat & collector.o_group_end, any_error, batch_step)
+
+    def _send(self, m, collector, beat, errors, first_group):
+        """A row of errors, once its beats are together, to the cores that hold the layer before."""
+        layer, done, units = collector.layer.fields, collector.o_item, self.config.units
+        gathered, row = Signal(16 * self.config.lanes, name="sent_gathered"), self.o_row.p
+        at, address = Signal.like(row.address, name="sent_at"), Signal.like(row.address, name="sent_address")
+        whole = Cat(gathered, errors)[16 * units:]
+        m.d.comb += address.eq(Mux(first_group, layer.error_address + done.step, at))
+        m.d.sync += [
+            self.o_row.valid.eq(beat & collector.o_group_end), row.address.eq(address), row.row.eq(whole),
+            row.layer.eq(done.layer - 1), row.step.eq(done.step), row.targets.eq(layer.error_targets),
+        ]
+        with m.If(beat):
+            m.d.sync += gathered.eq(whole)
+            with m.If(collector.o_group_end):
+                m.d.sync += at.eq(address + self.i_steps)
 
     def _mark(self, m, collector, ends, any_error, batch_step):
         """A group with a non-zero error sets its bit at this step of the batch, for the gradient to find.

@@ -13,6 +13,9 @@ from .forward import ForwardEngine
 from .gradients import BatchParts, RunningParts
 from .lanes import ONE, Lanes
 from .memory import BusMemory, SynapseMemory
+from .meshed import MeshParts
+from .outbox import RowFlit
+from .parts import Follower, Parts, Report
 from .readout import LossEngine
 from .registers import Counters, Identity, Registers
 from .schedule import Mode, Schedule
@@ -41,14 +44,23 @@ class Core(wiring.Component):
     read_valid, read_data : `BusServer.latency` cycles after a read was taken
     error : no such space or address; with `ready` for a write, with `read_valid` for a read
     o_busy : a run is under way, up from the cycle after it was taken until its counters have settled
+
+    A core of a mesh takes no runs. The mesh's sequencer tells it the parts of runs, and it exchanges rows:
+
+    i_parts, o_report : see `Follower`
+    i_rows, o_rows : flits of packets, see `Inbox` and `Outbox`
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
+        if config.nodes > 1:
+            driven: dict = {"i_parts": In(Parts), "o_report": Out(Report),
+                            "i_rows": In(stream.Signature(RowFlit)), "o_rows": Out(stream.Signature(RowFlit))}
+        else:
+            driven = {"runs": In(stream.Signature(Command))}
         super().__init__({
             "space": In(8), "address": In(24), "write_data": In(16), "write": In(1), "read": In(1),
-            "ready": Out(1), "read_data": Out(16), "read_valid": Out(1), "error": Out(1),
-            "runs": In(stream.Signature(Command)), "o_busy": Out(1),
+            "ready": Out(1), "read_data": Out(16), "read_valid": Out(1), "error": Out(1), **driven, "o_busy": Out(1),
         })
 
     def elaborate(self, platform):
@@ -59,7 +71,9 @@ class Core(wiring.Component):
         m.submodules.counters = counters = Counters()
         m.submodules.identity = identity = Identity(config)
         m.submodules.timeline = timeline = Timeline()
-        m.submodules.sequencer = sequencer = Sequencer(slots=config.slots, overlap=not shared)
+        self._mesh = MeshParts(config) if config.nodes > 1 else None
+        m.submodules.sequencer = sequencer = (
+            Follower(slots=config.slots) if self._mesh else Sequencer(slots=config.slots, overlap=not shared))
         readers = {Space.SPIKES: 3 if training else 1, Space.PARAMETERS: 2 if training else 1, Space.READOUTS: 2,
                    Space.ERRORS: 2 if config.wide_rows else 1}
         memories = {}
@@ -79,10 +93,16 @@ class Core(wiring.Component):
         for name in ("ready", "read_data", "read_valid", "error"):
             m.d.comb += getattr(self, name).eq(getattr(bus, name))
         ready = ~counters.o_clearing
-        m.d.comb += [
-            sequencer.i.payload.eq(self.runs.payload), sequencer.i.valid.eq(self.runs.valid & ready),
-            self.runs.ready.eq(sequencer.i.ready & ready),
-        ]
+        if self._mesh:
+            m.d.comb += [
+                sequencer.i_parts.eq(self.i_parts), self.o_report.eq(sequencer.o_report),
+                sequencer.i_counting.eq(counters.o_clearing), sequencer.i_busy.eq(self.o_busy),
+            ]
+        else:
+            m.d.comb += [
+                sequencer.i.payload.eq(self.runs.payload), sequencer.i.valid.eq(self.runs.valid & ready),
+                self.runs.ready.eq(sequencer.i.ready & ready),
+            ]
         m.d.comb += [
             bus.i_busy.eq(self.o_busy | counters.o_clearing), bus.i_slots.eq(sequencer.o_slots),
             self.o_busy.eq(sequencer.o_busy | counters.o_settling), counters.i_running.eq(sequencer.o_busy),
@@ -118,10 +138,14 @@ class Core(wiring.Component):
         mine = active if self.config.shared else 1
         synapses = memories[Space.SYNAPSES]
         m.submodules.schedule = schedule = Schedule(self.config)
-        connect(m, schedule.o, forward.i)
         connect(m, bus.layers_0, forward.layers)
         self._slotted(m, forward.spikes_in, memories[Space.SPIKES].r0, slot)
-        self._slotted(m, forward.spikes_out, memories[Space.SPIKES].w, slot, write=True)
+        if self._mesh:
+            self._mesh.front(m, self, memories=memories, program=program, sequencer=sequencer, schedule=schedule,
+                             forward=forward, bus=bus)
+        else:
+            connect(m, schedule.o, forward.i)
+            self._slotted(m, forward.spikes_out, memories[Space.SPIKES].w, slot, write=True)
         self._slotted(m, forward.readout, memories[Space.READOUTS].r0, slot)
         self._slotted(m, forward.readouts, memories[Space.READOUTS].w, slot, write=True)
         connect(m, forward.parameters, memories[Space.PARAMETERS].r0)
@@ -189,6 +213,11 @@ class Core(wiring.Component):
         gradient, update = build.connect(
             m, self, memories=memories, program=program, sequencer=sequencer, backward=backward, bus=bus,
             offset=offset, done=gradient_done)
+        items = backward.i
+        if self._mesh:
+            m.d.comb += schedule.i_present.eq(program.present)
+            items = self._mesh.rear(m, memories=memories, program=program, sequencer=sequencer, backward=backward,
+                                    gradient=gradient, update=update, bus=bus)
 
         m.d.comb += [
             loss.i_start.eq(sequencer.o_loss_start), loss.i_classes.eq(program.classes),
@@ -196,9 +225,9 @@ class Core(wiring.Component):
             schedule.i_steps.eq(program.steps), schedule.i_layers.eq(program.layers),
             schedule.i_mode.eq(Mux(updating, Mode.GRADIENT, Mode.BACKWARD)),
             schedule.i_start.eq(sequencer.o_backward_start | sequencer.o_update_start),
-            schedule.o.ready.eq(Mux(updating, build.items.ready, backward.i.ready)),
+            schedule.o.ready.eq(Mux(updating, build.items.ready, items.ready)),
             build.items.payload.eq(schedule.o.payload), build.items.valid.eq(schedule.o.valid & updating),
-            backward.i.payload.eq(schedule.o.payload), backward.i.valid.eq(schedule.o.valid & going),
+            items.payload.eq(schedule.o.payload), items.valid.eq(schedule.o.valid & going),
             backward.i_steps.eq(program.steps), backward.i_layers.eq(program.layers),
             backward.i_batch_steps.eq(program.batch_steps), backward.i_offset.eq(offset),
             backward.i_history_log.eq(program.history_log), backward.i_errors_per_step.eq(program.errors_per_step),
@@ -218,6 +247,8 @@ class Core(wiring.Component):
                 forward.o_overflow | loss.o_overflow | backward.o_overflow | update.o_overflow),
             sequencer.i_loss_done.eq(loss.o_idle), sequencer.i_backward_done.eq(final & gradient_done),
         ]
+        if self._mesh:
+            self._mesh.take_mirrors(m, synapses, update)
         m.d.comb += counters.gradient_active.eq(going if config.wide_rows else updating)
         self._steer(m, product_lanes, backward, synapses.c_data, going, shift=backward.o_shift)
         with m.If(mine):

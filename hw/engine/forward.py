@@ -7,11 +7,13 @@ from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
+from ..contract.rows import Kind
 from ..neuron.alignment import PLACING, added, placed_word
 from ..neuron.lif import LIFForward
 from ..neuron.pipeline import Timed, Timeline, delay
 from .beats import Collector, Feeder
 from .memory import ReadPort, WritePort, shape_of
+from .outbox import row_layout
 from .scan import EventList, Scanner, Stage
 from .schedule import LAYER_BITS, STEP_BITS, Item
 from .table import LayerWrite, Widths, attach
@@ -55,6 +57,8 @@ class ForwardEngine(wiring.Component):
             "readout": Out(ReadPort(**shape_of(config, Space.READOUTS))),
             "readouts": Out(WritePort(**shape_of(config, Space.READOUTS))),
             **ports,
+            **({"o_row": Out(data.StructLayout({"valid": 1, "p": row_layout(config, Kind.SPIKES)}))}
+               if config.nodes > 1 else {}),
             "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1), "o_saved": Out(self.widths.neuron + 1),
         })
 
@@ -67,6 +71,7 @@ class ForwardEngine(wiring.Component):
         m.submodules.feeder = feeder = Feeder(
             config, "state", "parameters", "per_neuron", "half_width_log", "spiking", "soft", "strict")
         kept = (("masks",) if config.training else ()) + (("membranes", "keep_membrane") if self._keep else ())
+        kept += ("spike_targets", "spike_address") if config.nodes > 1 else ()
         m.submodules.collector = collector = Collector(config, "state", "outputs", "spikes_out", "spiking", *kept)
         m.submodules.state = state = Memory(shape=16 * units, depth=max(config.neurons, 2), init=[])
         state_r, state_w = state.read_port(), state.write_port()
@@ -168,6 +173,14 @@ class ForwardEngine(wiring.Component):
         per_group(spike_bits, "spikes", layer.spikes_out, self.spikes_out)
         if config.training:
             per_group(mask_bits, "masks", layer.masks, self.masks)
+        if config.nodes > 1:
+            # To the cores that hold the next layer: the row as it is written here, at their address of it.
+            sent = WritePort(**shape_of(config, Space.SPIKES)).create(path=("sent",))
+            per_group(spike_bits, "sent", layer.spike_address, sent)
+            m.d.sync += [self.o_row.p.layer.eq(done.layer + 1), self.o_row.p.step.eq(done.step),
+                         self.o_row.p.targets.eq(layer.spike_targets)]
+            m.d.comb += [self.o_row.valid.eq(sent.enable.any()), self.o_row.p.address.eq(sent.address),
+                         self.o_row.p.row.eq(sent.data)]
         if self._keep:
             at, address = Signal.like(self.membranes.address), Signal.like(self.membranes.address)
             m.d.comb += address.eq(Mux(collector.o_fresh, layer.membranes + done.step, at))

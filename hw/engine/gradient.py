@@ -224,6 +224,9 @@ class GradientEngine(wiring.Component):
                 m.d.sync += item.eq(self.i.payload)
                 with m.If(self.i.valid):
                     m.next = "Look"
+                    with m.If(~self.i.payload.active):
+                        m.d.comb += self.o_final.eq(self.i.payload.final)
+                        m.next = "Idle"
             with m.State("Look"):
                 m.next = "Start"
             with m.State("Start"):

@@ -45,9 +45,15 @@ class BatchParts:
             attach(m, bus, machine, name)
         core._slotted(m, history.spikes, memories[Space.SPIKES].r2, sequencer.o_rear_slot)
         connect(m, history.history, memories[Space.HISTORY].w)
-        connect(m, gradient.o_token, update.i)
         connect(m, replay.o, history.i)
-        for first, second, space in ((backward.rows, gradient.errors, Space.ERRORS),
+        if config.nodes > 1:     # backward reads what comes over the mesh, and the update waits for it, too
+            connect(m, gradient.errors, memories[Space.ERRORS].r0)
+            m.d.comb += replay.i_present.eq(program.present)
+        else:
+            connect(m, gradient.o_token, update.i)
+            m.d.comb += sequencer.i_update_done.eq(gradient.o_final)
+        pairs = ((backward.rows, gradient.errors, Space.ERRORS),) if config.nodes == 1 else ()
+        for first, second, space in (*pairs,
                                      (backward.active_read, gradient.active, Space.ACTIVE),
                                      (history.read, gradient.history, Space.HISTORY)):
             memory = memories[space].r0
@@ -65,7 +71,7 @@ class BatchParts:
             update.i_sum_valid.eq(lanes.o_valid & mine),
             history.i_steps.eq(program.steps), history.i_offset.eq(offset),
             history.i_history_log.eq(program.history_log), history.i_clear.eq(sequencer.o_clear),
-            sequencer.i_clearing.eq(history.o_clearing), sequencer.i_update_done.eq(gradient.o_final),
+            sequencer.i_clearing.eq(history.o_clearing),
             replay.i_steps.eq(program.steps), replay.i_layers.eq(program.layers), replay.i_mode.eq(Mode.FORWARD),
             replay.i_start.eq(sequencer.o_backward_start), done.eq(replay.o_idle & history.o_idle),
         ]

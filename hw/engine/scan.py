@@ -123,11 +123,16 @@ class Scanner(wiring.Component):
             "i": In(stream.Signature(Item)), "layer": Out(LayerPort(layer_view(config, *self.fields))),
             "i_layers": In(LAYER_BITS), "i_steps": In(20), **ports,
             "i_retire": In(1), "i_release": In(1),
-            "rows": Out(ReadPort(**shape_of(config, Space.ERRORS if errors else Space.SPIKES))),
+            "rows": Out(ReadPort(**shape_of(config, self._space()))),
             "w_enable": Out(1), "w_buffer": Out(1), "w_index": Out(ceil_log2(self.events)),
             "w_event": Out(self.event.size),
             "o": Out(stream.Signature(work_layout(config))),
         })
+
+    def _space(self) -> Space:
+        if not self.errors:
+            return Space.SPIKES
+        return Space.REMOTE if self.config.nodes > 1 else Space.ERRORS
 
     def elaborate(self, platform):
         m = Module()

@@ -37,7 +37,8 @@ class Schedule(wiring.Component):
     Backward: layer L-1-p at step T-1-(k-p). Item number n = k * L + p then needs from other layers
     only results of item n - L - 1 and of its own layer only those of item n - L: an engine may have
     L - 1 items of a layer sweep in flight without a bubble. Items outside the steps are inactive.
-    The gradient takes each layer once.
+    The gradient takes each layer once. Items of layers that are not present, of which a core of a mesh has no cut, are
+    inactive, too: so all cores take items in one order.
 
     One item every two cycles at most, the first two cycles after `i_start`.
     """
@@ -46,6 +47,7 @@ class Schedule(wiring.Component):
         self._widths = Widths(config)
         super().__init__({
             "i_start": In(1), "i_mode": In(Mode), "i_steps": In(STEP_BITS), "i_layers": In(LAYER_BITS),
+            "i_present": In(16, init=0xFFFF),
             "o": Out(stream.Signature(Item)), "o_idle": Out(1),
         })
 
@@ -71,7 +73,8 @@ class Schedule(wiring.Component):
                     m.next = "Make"
             with m.State("Make"):
                 m.d.sync += [
-                    item.active.eq(gradient | ((lag >= 0) & (lag <= longest))),
+                    item.active.eq(self.i_present.bit_select(layer[:4], 1)
+                                   & (gradient | ((lag >= 0) & (lag <= longest)))),
                     item.step.eq(Mux(backward, longest - lag, lag)),
                     item.start.eq(lag == 0), item.end.eq(lag == Mux(backward, 0, longest)),
                     item.first.eq(layer == 0), item.last.eq(layer == top),

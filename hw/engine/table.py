@@ -26,6 +26,7 @@ class Widths:
     """
 
     def __init__(self, config: ChipConfig):
+        self._nodes = config.nodes
         self.layer = max(address_bits(config.layers), 1)
         self.synapse = address_bits(config.synapses)
         self.spike = address_bits(config.spike_rows)
@@ -41,6 +42,8 @@ class Widths:
         self.group = bits_for(-(-max(config.events, 2) // config.lanes))
         self.row_step = min(bits_for(config.events + config.lanes), self.synapse + 1)
         self.step = min(STEP_BITS, bits_for(config.spike_rows))
+        self.remote = address_bits(config.remote_rows)
+        self.route = address_bits(config.routes)
         self.batch_step = min(20, bits_for(config.error_rows)) if config.training else 1
 
     def of(self, field: str) -> int:
@@ -51,7 +54,10 @@ class Widths:
             "weights": self.synapse, "remainders": self.synapse, "momenta": self.synapse,
             "next_weights": self.synapse, "row_step": self.row_step, "next_row_step": self.row_step,
             "parameters": self.parameter, "state": self.state, "spikes_in": self.spike, "spikes_out": self.spike,
-            "masks": self.mask, "membranes": self.membrane, "errors": self.error, "next_errors": self.error,
+            "masks": self.mask, "membranes": self.membrane, "errors": self.error,
+            "next_errors": self.remote if self._nodes > 1 else self.error, "error_address": self.remote,
+            "spike_address": self.spike, "spike_targets": self._nodes, "error_targets": self._nodes,
+            "routes": self.route, "mirror_step": self.row_step,
             "history": self.history, "active": self.active,
         }.get(field, 64)
 

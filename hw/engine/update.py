@@ -23,7 +23,8 @@ class UpdateEngine(wiring.Component):
 
     A group's rows are read while the one before it is fed and the lanes sum the next one, so a group takes
     max(`reading`, lanes / units + `pause`) cycles. Without momentum no momentum row is written and what is read of
-    one is not used, so none need exist. Rows are written as `SynapseMemory` takes them, bank by bank.
+    one is not used, so none need exist. Rows are written as `SynapseMemory` takes them, bank by bank; `o_new` says of a
+    row that it is one of weights.
     """
 
     fields = ("weights", "remainders", "momenta")
@@ -40,7 +41,7 @@ class UpdateEngine(wiring.Component):
             "layer": Out(LayerPort(layer_view(config, *self.fields))),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1),
             "r_address": Out(address), "r_data": In(row),
-            "w_enable": Out(1), "w_address": Out(address), "w_data": Out(row),
+            "o_new": Out(1), "w_enable": Out(1), "w_address": Out(address), "w_data": Out(row),
             "i_rate": In(16), "i_momentum": In(16), "i_inverse_batch": In(16),
             "i_gradient_log": In(7), "i_step_log": In(7), "i_use_momentum": In(1),
             "o_idle": Out(1), "o_overflow": Out(1),
@@ -157,7 +158,7 @@ class UpdateEngine(wiring.Component):
         m.d.comb += self.w_address.eq(layer.weights + place)
         with m.Switch(left):
             with m.Case(3):
-                m.d.comb += [self.w_enable.eq(1), self.w_data.eq(rows[0])]
+                m.d.comb += [self.o_new.eq(1), self.w_enable.eq(1), self.w_data.eq(rows[0])]
             with m.Case(2):
                 m.d.comb += [self.w_enable.eq(1), self.w_address.eq(layer.remainders + place), self.w_data.eq(rows[1])]
             with m.Case(1):

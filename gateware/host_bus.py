@@ -1,0 +1,85 @@
+"""The host's bus to the cores of a mesh: one request at a time, to one core or to many."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..hw.contract.chip import ChipConfig
+from ..hw.contract.geometry import geometry
+from ..hw.contract.program import TIMELINE_ROWS, Space
+from ..hw.engine.memory import row_words
+from ..hw.engine.registers import Counters, Identity, Registers
+from .command import BUS_REPLY, BUS_REQUEST
+
+CORE_REPLY = data.StructLayout({"ready": 1, "read_data": 16, "read_valid": 1, "error": 1})
+
+
+def space_words(config: ChipConfig) -> dict[Space, int]:
+    """Bus words of every space of a core."""
+    words = {space: max(rows, 2) * (config.lanes if space == Space.SYNAPSES else row_words(width))
+             for space, (width, rows) in geometry(config).items()}
+    return words | {Space.REGISTERS: Registers.depth, Space.COUNTERS: Counters.depth,
+                    Space.IDENTITY: Identity(config).depth, Space.TIMELINE: 2 * TIMELINE_ROWS}
+
+
+class HostBus(wiring.Component):
+    """Takes a request, keeps it until every selected core has taken it, and takes the next meanwhile.
+
+    A write is taken before the cores have it, so whether its address exists is seen here: all cores are alike. It
+    takes a cycle more than the slowest of its cores, that is four. A read goes to the lowest of the selected cores.
+
+    Members
+    -------
+    i_select : cores that requests are for, a bit each
+    i_bus, o_bus : request and reply of the command processor (see `BUS_REQUEST`)
+    o_request, o_write, o_read : to all cores; write and read by core
+    i_replies : of each core
+    o_busy : a request is under way
+    """
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        super().__init__({
+            "i_select": In(config.nodes), "i_bus": In(BUS_REQUEST), "o_bus": Out(BUS_REPLY),
+            "o_request": Out(BUS_REQUEST), "o_write": Out(config.nodes), "o_read": Out(config.nodes),
+            "i_replies": In(CORE_REPLY).array(config.nodes), "o_busy": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        nodes = self.config.nodes
+        request, pending = self.o_request, Signal(nodes)
+        ready = Cat(reply.ready for reply in self.i_replies)
+        free, taken, nobody = Signal(), Signal(), Signal()
+        lowest = self.i_select & (~self.i_select + 1)[:nodes]
+        m.d.comb += [
+            free.eq(~(pending & ~ready).any()), taken.eq(free & (self.i_bus.write | self.i_bus.read)),
+            self.o_bus.ready.eq(free), self.o_busy.eq(pending.any()),
+            self.o_write.eq(pending & request.write.replicate(nodes)),
+            self.o_read.eq(pending & request.read.replicate(nodes)),
+        ]
+        m.d.sync += [pending.eq(pending & ~ready), nobody.eq(0)]
+        with m.If(taken):
+            m.d.sync += [request.eq(self.i_bus), pending.eq(Mux(self.i_bus.read, lowest, self.i_select)),
+                         nobody.eq(self.i_bus.read & ~self.i_select.any())]
+        known = Signal()
+        with m.Switch(self.i_bus.space):
+            for space, words in space_words(self.config).items():
+                with m.Case(space):
+                    m.d.comb += known.eq(self.i_bus.address < words)
+        # Answers of reads; a register, for they come from all over the chip.
+        answers = [reply.read_data & reply.read_valid.replicate(16) for reply in self.i_replies]
+        gathered = answers[0]
+        for answer in answers[1:]:
+            gathered = gathered | answer
+        read_valid, refused = Signal(), Signal()
+        m.d.sync += [
+            self.o_bus.read_data.eq(gathered), refused.eq(nobody | Cat(
+                reply.error & reply.read_valid for reply in self.i_replies).any()),
+            read_valid.eq(nobody | Cat(reply.read_valid for reply in self.i_replies).any()),
+        ]
+        m.d.comb += [
+            self.o_bus.read_valid.eq(read_valid),
+            self.o_bus.error.eq(Mux(read_valid, refused, ~known | ~self.i_select.any())),
+        ]
+        return m

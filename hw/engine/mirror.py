@@ -1,0 +1,66 @@
+"""New weights on their way to the mirrors of other cores."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import ceil_log2
+
+from ..contract.chip import ChipConfig
+from ..contract.program import Space
+from ..contract.rows import ADDRESS_BITS, Kind
+from .memory import ReadPort, shape_of
+from .outbox import row_layout
+from .table import LayerPort, Widths, layer_view
+
+
+class MirrorSender(wiring.Component):
+    """Sends each row of weights that the update writes to the core which holds the row's input (see contract/rows.py).
+
+    Rows come in the gradient's order, all groups of an input, then the next input, and all of them; so the sender
+    counts along. A row leaves three cycles after it came; rows are at least three cycles apart.
+
+    Members
+    -------
+    i_layer : the layer that is updated, two cycles before its first row
+    i_row, i_words : a row of new weights, bank by bank
+    routes : where rows go, by group of inputs
+    o : to the outbox
+    """
+
+    fields = ("groups", "inputs", "bias", "mirrored", "routes", "mirror_step")
+
+    def __init__(self, config: ChipConfig):
+        self.config = config
+        super().__init__({
+            "i_layer": In(8), "layer": Out(LayerPort(layer_view(config, *self.fields))),
+            "i_row": In(1), "i_words": In(16 * config.lanes),
+            "routes": Out(ReadPort(**shape_of(config, Space.ROUTES))),
+            "o": Out(data.StructLayout({"valid": 1, "p": row_layout(config, Kind.WEIGHTS)})),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config, layer, bits = self.config, self.layer.fields, ceil_log2(self.config.lanes)
+        widths = Widths(config)
+        source, group, offset = Signal(widths.neuron), Signal(widths.group), Signal(ADDRESS_BITS)
+        address, words = Signal(ADDRESS_BITS), Signal(16 * config.lanes)
+        coming = Signal()
+        route = data.View(data.StructLayout({"base": ADDRESS_BITS, "core": 8}), self.routes.data)
+        m.d.comb += [self.layer.index.eq(self.i_layer), self.routes.address.eq(layer.routes + (source >> bits))]
+        m.d.sync += coming.eq(self.i_row & layer.mirrored & (source < layer.inputs))
+        with m.If(self.i_row):
+            m.d.sync += [words.eq(self.i_words), address.eq(offset + source[:bits])]
+        # The route of `source` has been asked for since the row before, so it is there with the row.
+        base, core = Signal(ADDRESS_BITS), Signal(range(max(config.nodes, 2)))
+        with m.If(self.i_row):
+            m.d.sync += [base.eq(route.base), core.eq(route.core)]
+            m.d.sync += [group.eq(group + 1), offset.eq(offset + layer.mirror_step)]
+            with m.If(group == layer.groups - 1):
+                m.d.sync += [group.eq(0), offset.eq(0), source.eq(source + 1)]
+                with m.If(source == layer.inputs + layer.bias - 1):
+                    m.d.sync += source.eq(0)
+        m.d.sync += [
+            self.o.p.targets.eq(1 << core), self.o.p.address.eq(base + address), self.o.p.row.eq(words),
+            self.o.p.layer.eq(0), self.o.p.step.eq(0), self.o.valid.eq(coming),
+        ]
+        return m
