@@ -8,7 +8,7 @@ from ..hw.contract.chip import ChipConfig
 from ..hw.contract.geometry import geometry
 from ..hw.contract.program import TIMELINE_ROWS, Space
 from ..hw.engine.memory import row_words
-from ..hw.engine.registers import Counters, Identity, Registers
+from ..hw.engine.registers import Counters, Registers, identity_words
 from .command import BUS_REPLY, BUS_REQUEST
 
 CORE_REPLY = data.StructLayout({"ready": 1, "read_data": 16, "read_valid": 1, "error": 1})
@@ -19,7 +19,7 @@ def space_words(config: ChipConfig) -> dict[Space, int]:
     words = {space: max(rows, 2) * (config.lanes if space == Space.SYNAPSES else row_words(width))
              for space, (width, rows) in geometry(config).items()}
     return words | {Space.REGISTERS: Registers.depth, Space.COUNTERS: Counters.depth,
-                    Space.IDENTITY: Identity(config).depth, Space.TIMELINE: 2 * TIMELINE_ROWS}
+                    Space.IDENTITY: len(identity_words(config)), Space.TIMELINE: 2 * TIMELINE_ROWS}
 
 
 class HostBus(wiring.Component):
