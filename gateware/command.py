@@ -6,7 +6,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..hw.contract.packet import ADDRESS_BITS, SPACE_BITS, Opcode, Reason
+from ..hw.contract.packet import ADDRESS_BITS, ALL_CORES, CORE_BITS, SPACE_BITS, Opcode, Reason
 from .link.stream import BYTE, WORD, WordGather, WordScatter
 
 BUS_REQUEST = data.StructLayout({"space": SPACE_BITS, "address": ADDRESS_BITS, "write_data": 16, "write": 1, "read": 1})
@@ -24,13 +24,16 @@ at with `ready` for a write and with `read_valid` for a read.
 RUN = data.StructLayout({"mask": 16, "sample": 16})
 """What a run is told: which parts of the core, and a number for them."""
 
-REQUESTS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.RUN, Opcode.ECHO)
-
-ANSWER_WORDS = 8    # room for answers; also the most reads under way, so it covers the latency of a memory at full rate
+REQUESTS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.RUN, Opcode.ECHO, Opcode.SELECT)
 
 
 class AnswerQueue(wiring.Component):
     """Words of answers on their way to the link, with places kept for those that memories still owe.
+
+    Parameters
+    ----------
+    words : int
+        Places, a power of two of at least 2.
 
     Members
     -------
@@ -52,12 +55,18 @@ class AnswerQueue(wiring.Component):
     o_owed: Out(1)
     o_empty: Out(1)
 
+    def __init__(self, *, words: int):
+        if isinstance(words, bool) or not isinstance(words, int) or words < 2 or words & (words - 1):
+            raise ValueError(f"answer words must be a power of two of at least 2, not {words!r}")
+        self.words = words
+        super().__init__()
+
     def elaborate(self, platform):
         m = Module()
-        m.submodules.store = store = memory.Memory(shape=WORD, depth=ANSWER_WORDS, init=[])
+        m.submodules.store = store = memory.Memory(shape=WORD, depth=self.words, init=[])
         write, read = store.write_port(), store.read_port(domain="comb")
         # Pointers run over twice the places, so that full and empty differ.
-        claimed = Signal(range(2 * ANSWER_WORDS))
+        claimed = Signal(range(2 * self.words))
         filled = Signal.like(claimed)
         taken = Signal.like(claimed)
         m.d.comb += [
@@ -67,7 +76,7 @@ class AnswerQueue(wiring.Component):
             read.addr.eq(taken),
             self.o.payload.eq(read.data),
             self.o.valid.eq((filled != taken) & ~self.i_drop),
-            self.o_room.eq(claimed != taken ^ ANSWER_WORDS),
+            self.o_room.eq(claimed != taken ^ self.words),
             self.o_owed.eq(claimed != filled),
             self.o_empty.eq(claimed == taken),
         ]
@@ -84,7 +93,14 @@ class CommandProcessor(wiring.Component):
         o_packet ─ WordScatter ─ AnswerQueue ─ i_bus
 
     A header takes two cycles a word, as the bytes come, and one more. Then WRITE moves a word every two cycles, FILL
-    one every cycle, READ one every two cycles, if the core side is always ready.
+    one every cycle, READ one every two cycles, if the core side is always ready and answers within
+    `2 * answer_words - 8` cycles.
+
+    Parameters
+    ----------
+    answer_words : int
+        Room for answers; also the most reads under way, so it covers the latency of a memory at full rate. A power of
+        two of at least 2.
 
     Members
     -------
@@ -93,6 +109,8 @@ class CommandProcessor(wiring.Component):
     o_bus, i_bus : the core's memories, see BUS_REQUEST and BUS_REPLY
     o_run : starts the core; what comes behind a run does not wait for its end, unless the bus makes it
     i_busy : the core runs; up from the cycle after the transfer on `o_run` to the end of all runs. An ECHO waits for it
+    o_select : the cores that requests on `o_bus` are for, a bit each. Changes only while no request and no read is
+        under way; all ones at power-up, and again before the first packet of a new session
     o_busy : a packet, a run or an answer is under way, and waits for no room in the link
     o_dropped : frames dropped in whole or from some packet on, since power-up
     """
@@ -104,14 +122,19 @@ class CommandProcessor(wiring.Component):
     i_bus: In(BUS_REPLY)
     o_run: Out(stream.Signature(RUN))
     i_busy: In(1)
+    o_select: Out(CORE_BITS, init=ALL_CORES)
     o_busy: Out(1)
     o_dropped: Out(16)
+
+    def __init__(self, *, answer_words: int = 8):
+        self._answers = AnswerQueue(words=answer_words)
+        super().__init__()
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.gather = gather = WordGather()
         m.submodules.scatter = scatter = WordScatter()
-        m.submodules.answers = answers = AnswerQueue()
+        m.submodules.answers = answers = self._answers
         wiring.connect(m, wiring.flipped(self.i_packet), gather.i)
         wiring.connect(m, answers.o, scatter.i)
         wiring.connect(m, scatter.o, wiring.flipped(self.o_packet))
@@ -134,7 +157,7 @@ class CommandProcessor(wiring.Component):
 
         # All that is kept of a header: its other words are these, too.
         head = Signal(16)
-        second = Signal(16)                 # space, mask, an ECHO's word; of an ERROR its third word
+        second = Signal(16)                 # space, mask, an ECHO's word, low cores; of an ERROR its third word
         address = Signal(ADDRESS_BITS)      # its low half is the sample of a RUN
         left = Signal(33)                   # words still to ask for, less one; the top bit says that there are none
         reason = Signal(Reason)             # of an ERROR; 0 is none
@@ -219,10 +242,13 @@ class CommandProcessor(wiring.Component):
                 with m.If(asks(Opcode.ECHO)):
                     m.next = "SETTLE"
 
-            with m.State("LOW"), header(address[:16], may_end=asks(Opcode.RUN)):
+            with m.State("LOW"), header(address[:16], may_end=asks(Opcode.RUN) | asks(Opcode.SELECT)):
                 m.next = "HIGH"
                 with m.If(asks(Opcode.RUN)):
                     m.next = "RUN"
+                with m.If(asks(Opcode.SELECT)):
+                    m.d.sync += self.o_select.eq(Cat(second, word.data))
+                    m.next = "HEAD"
 
             with m.State("HIGH"), header(address[16:], may_end=Const(0)):
                 m.next = "COUNT"
@@ -341,4 +367,7 @@ class CommandProcessor(wiring.Component):
             m.d.sync += void.eq(1)
         with m.Elif(fsm.ongoing("HEAD") & answers.o_empty):
             m.d.sync += void.eq(0)
+            # Not before: replies to reads of the session before come from the cores that they were asked of.
+            with m.If(void):
+                m.d.sync += self.o_select.eq(ALL_CORES)
         return m

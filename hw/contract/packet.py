@@ -22,6 +22,8 @@ from .link import MAX_PAYLOAD
 
 SPACE_BITS = 8
 ADDRESS_BITS = 24
+CORE_BITS = 32                      # of a mask of cores, a bit each
+ALL_CORES = (1 << CORE_BITS) - 1    # what a session starts with
 FRAME_WORDS = MAX_PAYLOAD // 2
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from ...hw.contract.packet import (
     ADDRESS_BITS,
+    ALL_CORES,
     MAX_FILL_WORDS,
     MAX_READ_WORDS,
     MAX_WRITE_WORDS,
@@ -90,6 +91,20 @@ class Bus:
         self._pending = deque()     # what will be answered: (tag, handle or None, first word, count)
         self._refusals = deque()
         self._tag = 0
+        self._selected: int | None = ALL_CORES  # as the chip has it once all is done that was queued
+
+    def select(self, cores: int):
+        """What is queued from here on is for the cores of this mask, a bit each, of a chip with a mesh of them.
+
+        Writes and fills go to all of them, reads to the lowest; runs are for all cores always. Costs nothing where
+        the mask is the one selected. A bus starts, and starts over, with all cores selected. Raises ValueError for
+        no core or more than 32 bits, LinkError.
+        """
+        if not 0 < cores <= ALL_CORES:
+            raise ValueError(f"cores must be a mask of 1 to 32 bits that names a core, not {cores!r}")
+        if cores != self._selected:
+            self._selected = cores
+            self._send(Opcode.SELECT, cores & 0xFFFF, cores >> 16)
 
     def write(self, space: int, address: int, words: np.ndarray):
         """Writes a uint16 array of any shape, in C order, from `address` on.
@@ -162,6 +177,7 @@ class Bus:
                 handle._error = BusError("The link was started anew before this read was answered; ask again.")
         self._pending.clear()
         self._refusals.clear()
+        self._selected = ALL_CORES
         self.link.reconnect()
 
     def _send(self, opcode, *words, content=b""):
@@ -178,6 +194,8 @@ class Bus:
         elif opcode == Opcode.ERROR:
             third, = struct.unpack("<H", self.link.receive(2))
             self._refusals.append(_refused(second, third))
+            if second != Reason.SPACE:
+                self._selected = None   # a packet that was dropped may have been a selection
         elif opcode == Opcode.READ_DATA:
             count, = struct.unpack("<H", self.link.receive(2))
             content = self.link.receive(2 * count + _STATUS)

@@ -12,13 +12,15 @@ from stream_agents import Agent, Bench, Sink, Source, known
 
 PARAMETERS = bench_parameters()
 SPACE, DEPTH = 3, 300
-OTHERS = [code for code in range(256) if code not in (1, 2, 3, 4, 5)]
+OTHERS = [code for code in range(256) if code not in (1, 2, 3, 4, 5, 6)]
+ALL_CORES = 0xFFFF_FFFF
 
 
 class Core:
-    """A memory in one space that takes requests when it likes and answers reads in order, up to 9 cycles later.
+    """A memory in one space that takes requests when it likes and answers reads in order, up to `latency` cycles later.
 
-    Up to two runs are under way at once, and requests are taken meanwhile.
+    Without stalls it answers after exactly as many. Up to two runs are under way at once, and requests are taken
+    meanwhile.
     """
 
     def __init__(self, dut, *, stall):
@@ -34,6 +36,9 @@ class Core:
         self.request_held = None
         self.may_withdraw = False
         self.most_reads = 0
+        self.latency = PARAMETERS["latency"]
+        self.selected = []          # the cores that each request was for
+        self.owing = None           # the cores that the reads under way were asked of
 
     def drive(self):
         self.cycle += 1
@@ -67,10 +72,15 @@ class Core:
         held = self.request_held
         assert self.may_withdraw or held in (None, request), f"the bus asked {held}, then {request}"
         self.request_held = request if request and not self.ready else None
+        select = int(self.dut.o_select.value)
+        self.owing = self.owing if self.replies else None
+        assert self.owing in (None, select), f"cores {select:#x} were selected while {self.owing:#x} owed an answer"
         if request and self.ready:
+            self.selected.append(select)
             if read:
-                self.replies.append([random.randrange(1, 10 if self.stall else 2), self.memory[address] if exists else
-                                     0xDEAD, int(not exists)])
+                self.owing = select
+                self.replies.append([random.randint(1, self.latency) if self.stall else self.latency,
+                                     self.memory[address] if exists else 0xDEAD, int(not exists)])
                 self.most_reads = max(self.most_reads, len(self.replies))
             elif exists:
                 self.memory[address] = data
@@ -89,6 +99,8 @@ class Model:
         self.runs = []
         self.answers = []
         self.dropped = 0
+        self.select = ALL_CORES
+        self.selected = []
 
     def answer(self, *words):
         self.answers += [word | (place == len(words) - 1) << 16 for place, word in enumerate(words)]
@@ -99,6 +111,7 @@ class Model:
 
     def write(self, space, address, data):
         known = space == SPACE and address < DEPTH
+        self.selected.append(self.select)
         if known:
             self.memory[address] = data
         return known
@@ -106,7 +119,7 @@ class Model:
     def frame(self, content):
         words = list(struct.unpack(f"<{len(content) // 2}H", content[:len(content) // 2 * 2]))
         odd = content[-1] if len(content) % 2 else None
-        sizes = {1: 5, 2: 5, 3: 7, 4: 3, 5: 2}
+        sizes = {1: 5, 2: 5, 3: 7, 4: 3, 5: 2, 6: 3}
         at = 0
         while at < len(words) or odd is not None:
             head = words[at] if at < len(words) else odd
@@ -132,6 +145,7 @@ class Model:
             elif code == Opcode.READ:
                 places = range(address, address + fields[4])
                 known = [space == SPACE and place < DEPTH for place in places]
+                self.selected += [self.select] * len(places)
                 data = [self.memory[place] if good else 0xDEAD for place, good in zip(places, known, strict=True)]
                 self.answer(Opcode.READ_DATA | tag << 8, fields[1], fields[4], *data,
                             0 if all(known) else Reason.SPACE)
@@ -142,6 +156,8 @@ class Model:
                     self.fail(tag, Reason.SPACE, fields[1])
             elif code == Opcode.RUN:
                 self.runs.append((fields[1], fields[2]))
+            elif code == Opcode.SELECT:
+                self.select = fields[1] | fields[2] << 16
             else:
                 self.answer(head, fields[1])
 
@@ -151,7 +167,7 @@ def packet():
     space = random.choice((SPACE,) * 9 + (8,))
     address = random.choice((0, random.randrange(DEPTH), random.randrange(DEPTH - 60), DEPTH - 2))
     count = random.choice((0, 1, 2, random.randrange(40), random.randrange(40)))
-    kind = random.randrange(5)
+    kind = random.randrange(6)
     if kind == 0:
         return [Opcode.WRITE | tag, space, address, 0, count, *(random.getrandbits(16) for _ in range(count))]
     if kind == 1:
@@ -160,6 +176,8 @@ def packet():
         return [Opcode.FILL | tag, space, address, random.choice((0, 0, 1)), count, 0, random.getrandbits(16)]
     if kind == 3:
         return [Opcode.RUN | tag, random.getrandbits(16), random.getrandbits(16)]
+    if kind == 4:
+        return [Opcode.SELECT | tag, random.getrandbits(16), random.getrandbits(16)]
     return [Opcode.ECHO | tag, random.getrandbits(16)]
 
 
@@ -226,8 +244,9 @@ async def packets_do_and_answer_as_the_model_says(dut):
     assert len(answers) == len(model.answers)
     assert core.memory == model.memory
     assert core.runs == model.runs
+    assert core.selected == model.selected and len(set(core.selected)) > 20
     assert int(dut.o_dropped.value) == model.dropped > 10
-    assert core.most_reads <= 8
+    assert core.most_reads <= PARAMETERS["answers"]
     assert core.meanwhile and core.most_runs == 2, "nothing came while the core ran"
 
 
@@ -274,11 +293,16 @@ async def bulk_transfers_keep_up_with_the_line(dut):
     begin = bench.cycle
     source.items += framed(struct.pack("<5H", Opcode.READ, SPACE, 0, 0, 250))
     await bench.until(lambda: len(sink.items) == 2 * 254, watchdog=1000)
-    assert bench.cycle - begin <= 2 * 5 + 2 * 254 + 6
+    assert bench.cycle - begin <= 2 * 5 + 2 * 254 + 5 + core.latency
     begin = bench.cycle
     source.items += framed(struct.pack("<7H", Opcode.FILL, SPACE, 0, 0, DEPTH, 0, 0x1234))
     await bench.until(lambda: core.memory == [0x1234] * DEPTH and not known(dut.o_busy), watchdog=1000)
     assert bench.cycle - begin <= 2 * 7 + DEPTH + 4
+    begin = bench.cycle
+    for number in range(10):
+        source.items += framed(struct.pack("<3H", Opcode.SELECT, number, 0))
+    await bench.until(lambda: known(dut.o_select) == 9 and not known(dut.o_busy), watchdog=1000)
+    assert bench.cycle - begin <= 10 * (2 * 3 + 1) + 2     # and the way in
 
 
 @cocotb.test()
@@ -302,6 +326,7 @@ async def a_new_session_voids_what_is_under_way(dut):
         bench.agents.remove(clear)
         sink.items.clear()
         core.may_withdraw = False
+        core.selected.clear()
         word = random.getrandbits(16)
         source.items += framed(struct.pack("<6H", Opcode.WRITE, SPACE, 7, 0, 1, word)
                                + struct.pack("<5H", Opcode.READ | 0x5500, SPACE, 7, 0, 1))
@@ -310,3 +335,4 @@ async def a_new_session_voids_what_is_under_way(dut):
             await bench.step()
         sink.may_withdraw = False
         assert words_of(sink.items) == [Opcode.READ_DATA | 0x5500, SPACE, 1, word, 1 << 16], f"round {round}"
+        assert core.selected == [ALL_CORES] * 2, f"round {round}: a session started with {core.selected}"

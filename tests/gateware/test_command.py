@@ -10,8 +10,16 @@ pytest.importorskip("amaranth")
 
 
 @pytest.mark.parametrize("sim", SIMULATORS)
-@pytest.mark.parametrize("stall, seed", [(0.0, 11), (0.4, 12)])
-def test_command_processor(stall, seed, sim):
+@pytest.mark.parametrize("stall, seed, answers, latency", [(0.0, 11, 8, 8), (0.4, 12, 8, 9), (0.0, 13, 32, 56)])
+def test_command_processor(stall, seed, answers, latency, sim):
     from autapse.gateware.command import CommandProcessor
-    run_bench(CommandProcessor(), name="command", module=Path(__file__).with_name("bench_command.py"), sim=sim,
-              seed=seed, parameters={"stall": stall})
+    run_bench(CommandProcessor(answer_words=answers), name="command", sim=sim, seed=seed,
+              module=Path(__file__).with_name("bench_command.py"),
+              parameters={"stall": stall, "answers": answers, "latency": latency})
+
+
+@pytest.mark.parametrize("words", [0, 1, 12, True])
+def test_room_for_answers_wrong(words):
+    from autapse.gateware.command import CommandProcessor
+    with pytest.raises(ValueError, match=rf"^answer words must be a power of two of at least 2, not {words!r}$"):
+        CommandProcessor(answer_words=words)

@@ -103,7 +103,7 @@ def words(*values):
 
 @pytest.mark.parametrize("packet, reason, word", [
     (words(0x3300), Reason.OPCODE, 0x3300),
-    (words(0x3306, 5, 6, 7), Reason.OPCODE, 0x3306),
+    (words(0x3307, 5, 6, 7), Reason.OPCODE, 0x3307),
     (words(0x3382, 1, 1, 1), Reason.OPCODE, 0x3382),
     (words(Opcode.WRITE | 0x3300, MEMORY, 8, 0), Reason.CUT, 0),
     (words(Opcode.WRITE | 0x3300, MEMORY, 8, 0, 3), Reason.CUT, 3),
@@ -114,6 +114,7 @@ def words(*values):
     (words(Opcode.FILL | 0x3300, MEMORY, 8, 0, 1, 0), Reason.CUT, 0),
     (words(Opcode.RUN | 0x3300, 1), Reason.CUT, 1),
     (words(Opcode.ECHO | 0x3300), Reason.CUT, Opcode.ECHO | 0x3300),
+    (words(Opcode.SELECT | 0x3300, 1), Reason.CUT, 1),
     (b"\x05", Reason.CUT, 5),
 ])
 def test_a_malformed_packet_is_named_dropped_and_survived(program, packet, reason, word):
