@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.geometry import geometry
 from ..hw.contract.program import TIMELINE_ROWS, Space
+from ..hw.engine.links import LinkView
 from ..hw.engine.memory import row_words
 from ..hw.engine.registers import Counters, Registers, identity_words
 from .command import BUS_REPLY, BUS_REQUEST
@@ -18,6 +19,8 @@ def space_words(config: ChipConfig) -> dict[Space, int]:
     """Bus words of every space of a core."""
     words = {space: max(rows, 2) * (config.lanes if space == Space.SYNAPSES else row_words(width))
              for space, (width, rows) in geometry(config).items()}
+    if config.link_counters:
+        words[Space.LINKS] = LinkView.depth
     return words | {Space.REGISTERS: Registers.depth, Space.COUNTERS: Counters.depth,
                     Space.IDENTITY: len(identity_words(config)), Space.TIMELINE: 2 * TIMELINE_ROWS}
 

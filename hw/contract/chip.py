@@ -54,6 +54,7 @@ class ChipConfig:
     routes: int = 0             # groups of inputs whose weights are mirrored at another core (training)
     outbox: int = 64            # rows that may wait for the mesh: the widest cut of a layer in groups; power of two
     step_slots: int = 8         # steps of a sample whose rows from the mesh are counted; power of two
+    link_counters: bool = True  # a mesh counts what goes over each link, for space LINKS
 
     def __post_init__(self):
         for name in ("lanes", "units"):

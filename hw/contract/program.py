@@ -31,6 +31,7 @@ class Space(IntEnum):
     TIMELINE = 15
     REMOTE = 16
     ROUTES = 17
+    LINKS = 18
 
 
 class Run(IntEnum):
@@ -86,6 +87,11 @@ COUNTERS = (*(f"{engine}.{kind}" for engine in ENGINES for kind in ("busy", "ski
 # Rows of the TIMELINE space, 32 bits each, and who their level bits stand for (see hw/engine/timeline.py).
 TIMELINE_ROWS = 128
 TIMELINE_PARTS = ("forward", "loss", "backward", "gradient", "update")
+
+# The LINKS space of a core of a mesh: for each way out of its router three counters of 32 bits, from power-up on,
+# modulo 2^32: flits and packets that left, and cycles in which a packet waited for the link and none was on it.
+LINKS = ("north", "east", "south", "west", "core")
+LINK_COUNTS = ("flits", "packets", "stalled")
 
 
 def words_of(bits: int) -> int:

@@ -12,6 +12,7 @@ from .bus import BusServer
 from .forward import ForwardEngine
 from .gradients import BatchParts, RunningParts
 from .lanes import ONE, Lanes
+from .links import COUNTS_BITS, LinkView
 from .memory import BusMemory, SynapseMemory
 from .meshed import MeshParts
 from .outbox import RowFlit
@@ -49,13 +50,15 @@ class Core(wiring.Component):
 
     i_parts, o_report : see `Follower`
     i_rows, o_rows : flits of packets, see `Inbox` and `Outbox`
+    i_counts : counters of the router's links, see `LinkView`
     """
 
     def __init__(self, config: ChipConfig):
         self.config = config
         if config.nodes > 1:
             driven: dict = {"i_parts": In(Parts), "o_report": Out(Report),
-                            "i_rows": In(stream.Signature(RowFlit)), "o_rows": Out(stream.Signature(RowFlit))}
+                            "i_rows": In(stream.Signature(RowFlit)), "o_rows": Out(stream.Signature(RowFlit)),
+                            **({"i_counts": In(COUNTS_BITS)} if config.link_counters else {})}
         else:
             driven = {"runs": In(stream.Signature(Command))}
         super().__init__({
@@ -67,11 +70,11 @@ class Core(wiring.Component):
         m = Module()
         config = self.config
         training, shared = config.training, config.shared and config.training
+        self._mesh = MeshParts(config) if config.nodes > 1 else None
         m.submodules.registers = registers = Registers()
         m.submodules.counters = counters = Counters()
         m.submodules.identity = identity = Identity(config)
         m.submodules.timeline = timeline = Timeline()
-        self._mesh = MeshParts(config) if config.nodes > 1 else None
         m.submodules.sequencer = sequencer = (
             Follower(slots=config.slots) if self._mesh else Sequencer(slots=config.slots, overlap=not shared))
         readers = {Space.SPIKES: 3 if training else 1, Space.PARAMETERS: 2 if training else 1, Space.READOUTS: 2,
@@ -85,9 +88,12 @@ class Core(wiring.Component):
                                    host_reader=1 if space == Space.READOUTS else 0)
             memories[space] = memory
             m.submodules[f"{space.name.lower()}_memory"] = memory
-        m.submodules.bus = bus = BusServer(config, memories, {
-            Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,
-            Space.TIMELINE: timeline})
+        small = {Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,
+                 Space.TIMELINE: timeline}
+        if self._mesh and config.link_counters:
+            m.submodules.links = small[Space.LINKS] = links = LinkView()
+            m.d.comb += links.i_counts.eq(self.i_counts)
+        m.submodules.bus = bus = BusServer(config, memories, small)
         for name in ("space", "address", "write_data", "write", "read"):
             m.d.comb += getattr(bus, name).eq(getattr(self, name))
         for name in ("ready", "read_data", "read_valid", "error"):

@@ -8,7 +8,8 @@ from ..contract.chip import ChipConfig
 from ..contract.noc import Channel, MeshShape, NocConfig
 from ..engine.core import Core
 from ..engine.parts import Parts, Report
-from .flits import LINKS, PortSignature
+from .counters import LinkCounters
+from .flits import LINKS, PortSignature, Side
 from .router import Router
 
 
@@ -46,6 +47,9 @@ class Tile(wiring.Component):
         m = Module()
         m.submodules.router = router = Router(self.shape, channels=1)
         m.submodules.core = core = Core(self.config)
+        if self.config.link_counters:
+            m.submodules.counters = counters = LinkCounters(len(Side))
+            m.d.comb += [counters.i.eq(router.activity), core.i_counts.eq(counters.o)]
         for side in LINKS:
             connect(m, getattr(router, side.link), flipped(getattr(self, side.link)))
         assert Channel.DATA == 0
