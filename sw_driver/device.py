@@ -15,7 +15,8 @@ ONE = 1 << 24  # a spike in units of readouts
 
 KINDS = {
     "golden": (".devices.golden", "open_golden", "golden", "the PyTorch golden model, golden:cuda on a GPU"),
-    "sim": (".devices.sim", "open_sim", "sim", "the chip in simulation, sim:lanes=8,units=2 chooses its capacity"),
+    "sim": (".devices.sim", "open_sim", "sim",
+            "the chip in simulation, sim:lanes=8,units=2 chooses its capacity, sim:mesh=3x2 a mesh of cores"),
 }
 
 
@@ -90,9 +91,21 @@ class Device(abc.ABC):
     def update(self, *, samples: int, learning_rate: float, momentum: float) -> bool:
         """Applies the accumulated batch of `samples` samples; returns True if a rounding saturated."""
 
+    def check(self) -> None:  # noqa: B027  nothing to check is the rule
+        """Refuses to go on where what the device keeps more than once is no longer the same.
+
+        A mesh keeps weights at two cores; everybody else keeps everything once.
+
+        Raises
+        ------
+        DeviceError
+            What differs, and where.
+        """
+
     def counters(self) -> dict[str, dict[str, int]]:
         """Cycles by engine since `load`: "busy", "skipped", "stalled", and "dense", what no sparsity would take.
 
+        On a mesh an engine's cycles are those of all cores together, the chip's "cycles" those that passed.
         Empty for a device without cycles.
         """
         return {}

@@ -137,6 +137,8 @@ def verify(network: Network, devices: tuple[Device, Device], data, *, training: 
     ------
     Misfit, DataError
         If the network or the data do not fit; nothing has been compared then.
+    DeviceError
+        If a device no longer agrees with itself (`Device.check`).
     """
     training = training or TrainingSpec()
     training.check(network)
@@ -165,6 +167,8 @@ def verify(network: Network, devices: tuple[Device, Device], data, *, training: 
             result.batches += 1
             if on_batch is not None:
                 on_batch(result.batches, batches)
+    for device in devices:
+        device.check()
     spikes = tested.spikes(np.arange(min(len(tested), _INFERRED)), network.steps)
     result.compare("inferred readout", *(device.infer(spikes) for device in devices), batch=-1,
                     layer=len(network.layers) - 1, axes=("sample", "neuron"))

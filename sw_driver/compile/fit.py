@@ -66,6 +66,14 @@ def choose_gradient(network: Network, training: TrainingSpec | None, *, batch: C
         f"an estimated {beside:,.0f} cycles per sample against {at_end:,.0f}"))
 
 
+def sum_widths(base: ChipConfig, network: Network, training: TrainingSpec | None) -> dict[str, int]:
+    """Bits of the exact accumulators that hold every sum of a network for certain, and not fewer than `base` has."""
+    terms = max(network.steps * (training.batch if training else 1),
+                *(max(layer.inputs + layer.bias + 1, layer.outputs) for layer in network.layers))
+    extra = max(terms.bit_length() - 11, 0)
+    return {"sum_bits": base.sum_bits + extra, "product_bits": base.product_bits + extra}
+
+
 def fit_chip(network: Network, training: TrainingSpec | None, *, lanes: int = 8, units: int | None = None,
              shared: bool = False, slots: int | None = None, gradient: str = "auto",
              **depths: int) -> tuple[ChipConfig, GradientChoice]:
@@ -91,10 +99,7 @@ def fit_chip(network: Network, training: TrainingSpec | None, *, lanes: int = 8,
     units = min(2, lanes) if units is None else units
     slots = (1 if shared else 2) if slots is None else slots
     base = ChipConfig(lanes=lanes, units=units, shared=shared, slots=slots, training=training is not None)
-    terms = max(network.steps * (training.batch if training else 1),
-                *(max(layer.inputs + layer.bias + 1, layer.outputs) for layer in network.layers))
-    extra = max(terms.bit_length() - 11, 0)
-    sums = {"sum_bits": base.sum_bits + extra, "product_bits": base.product_bits + extra}
+    sums = sum_widths(base, network, training)
 
     def fitted(running: bool) -> ChipConfig:
         needs = lay_out(network, training, lanes=lanes, units=units, running=running).needs

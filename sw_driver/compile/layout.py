@@ -1,10 +1,12 @@
 """Where everything of a network lies in a chip's memories, and whether it fits."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...hw.contract.chip import MAP_BITS, ChipConfig
 from ..errors import Misfit
-from ..network import Network, TrainingSpec
+from ..network import LayerSpec, Network, TrainingSpec
 
 # What a field of ChipConfig holds, for messages: (what it counts, how to need less of it).
 WORDS = {
@@ -66,6 +68,87 @@ class Layout:
     needs: dict[str, int] = field(default_factory=dict)
 
 
+class Placing:
+    """Places layers one after the other in memories of any depth, and counts the rows that they take.
+
+    Without momentum no row of momenta is placed, without `training` nothing but weights and the state of inference.
+    `running` is for a chip with wide sums.
+
+    Members
+    -------
+    needs : rows of each memory so far
+    shares : how many of them for which layer, by (memory, layer)
+    batch_steps : steps whose errors lie side by side
+    history_log : words of history of a neuron, as a power of two
+    """
+
+    def __init__(self, network: Network, training: TrainingSpec | None, *, lanes: int, units: int,
+                 running: bool = False):
+        self.lanes, self.units, self.steps, self.training = lanes, units, network.steps, training
+        self.running = running and training is not None
+        self.batch_steps = self.steps * (1 if self.running else training.batch if training else 0)
+        words = -(-self.batch_steps // MAP_BITS)
+        self.history_log = 0 if self.running else max(words - 1, 0).bit_length()
+        self.needs = dict.fromkeys(WORDS, 0)
+        self.shares: Counter[tuple[str, int]] = Counter()
+
+    def take(self, name: str, rows: int, *, layer: int) -> int:
+        """The first of `rows` more rows of a memory."""
+        at = self.needs.setdefault(name, 0)
+        self.needs[name] += rows
+        self.shares[name, layer] += rows
+        return at
+
+    def least(self, name: str, rows: int, *, layer: int) -> None:
+        """A memory that holds something of one layer at a time."""
+        self.needs[name] = max(self.needs.get(name, 0), rows)
+        self.shares[name, layer] = max(self.shares[name, layer], rows)
+
+    def place(self, index: int, layer: LayerSpec, *, spikes_in: int) -> LayerPlace:
+        """Everything of a layer, or of a cut of one, besides remainders and momenta."""
+        groups = -(-layer.outputs // self.lanes)
+        place = LayerPlace(
+            groups=groups, beats=groups * (self.lanes // self.units), input_groups=-(-layer.inputs // self.lanes),
+            row_step=-(-(layer.inputs + layer.bias) // self.lanes) * self.lanes, spikes_in=spikes_in,
+        )
+
+        def take(name: str, rows: int) -> int:
+            return self.take(name, rows, layer=index)
+
+        place.weights = take("synapses", groups * place.row_step)
+        place.per_neuron = bool(layer.decay.ndim or layer.threshold.ndim)
+        place.parameters = take("parameters", place.beats if place.per_neuron else 1)
+        place.state = take("neurons", place.beats)
+        place.spikes_out = take("spike_rows", groups * self.steps)
+        if self.training:
+            place.masks = take("mask_rows", groups * self.steps)
+            place.keep_membrane = layer.spiking and layer.reset == "hard" and not layer.detach
+            if place.keep_membrane:
+                place.membranes = take("membrane_rows", place.beats * self.steps)
+            place.errors = take("error_rows", groups * self.batch_steps)
+            if not self.running:
+                place.history = take("history_words", layer.inputs << self.history_log)
+                place.active = take("active_words", groups << self.history_log)
+        self.least("events", max(layer.inputs + layer.bias, layer.outputs), layer=index)
+        return place
+
+    def place_learning(self, places: Mapping[int, LayerPlace]) -> None:
+        """Remainders and momenta of all layers, behind all weights."""
+        if self.training is None:
+            return
+        for index, place in places.items():
+            rows = place.groups * place.row_step
+            place.remainders = self.take("synapses", rows, layer=index)
+            if self.training.momentum:
+                place.momenta = self.take("synapses", rows, layer=index)
+
+    def place_classes(self, index: int, place: LayerPlace) -> None:
+        """Readouts, targets and errors of the last layer."""
+        self.least("readouts", place.beats, layer=index)
+        if self.training:
+            self.least("error_inputs", place.beats, layer=index)
+
+
 def lay_out(network: Network, training: TrainingSpec | None, *, lanes: int, units: int,
             running: bool = False) -> Layout:
     """Places a network in memories of any depth. Without momentum no row of momenta is placed, without
@@ -74,57 +157,17 @@ def lay_out(network: Network, training: TrainingSpec | None, *, lanes: int, unit
     `running`: for a chip with wide sums, one per weight, so all weights come first; it keeps the errors of a
     sample and no history.
     """
-    beats_per_group = lanes // units
-    steps = network.steps
-    running = running and training is not None
-    batch_steps = steps * (1 if running else training.batch if training else 0)
-    words = -(-batch_steps // MAP_BITS)
-    history_log = 0 if running else max(words - 1, 0).bit_length()
-    need = dict.fromkeys(WORDS, 0)
-
-    def take(name: str, rows: int) -> int:
-        at = need[name]
-        need[name] += rows
-        return at
-
+    placing = Placing(network, training, lanes=lanes, units=units, running=running)
     places: list[LayerPlace] = []
-    first = take("spike_rows", -(-network.inputs // lanes) * steps)
-    for layer in network.layers:
-        groups = -(-layer.outputs // lanes)
-        place = LayerPlace(
-            groups=groups, beats=groups * beats_per_group, input_groups=-(-layer.inputs // lanes),
-            row_step=-(-(layer.inputs + layer.bias) // lanes) * lanes,
-        )
-        rows = groups * place.row_step
-        place.weights = take("synapses", rows)
-        place.per_neuron = bool(layer.decay.ndim or layer.threshold.ndim)
-        place.parameters = take("parameters", place.beats if place.per_neuron else 1)
-        place.state = take("neurons", place.beats)
-        place.spikes_in = places[-1].spikes_out if places else first
-        place.spikes_out = take("spike_rows", groups * steps)
-        if training:
-            place.masks = take("mask_rows", groups * steps)
-            place.keep_membrane = layer.spiking and layer.reset == "hard" and not layer.detach
-            if place.keep_membrane:
-                place.membranes = take("membrane_rows", place.beats * steps)
-            place.errors = take("error_rows", groups * batch_steps)
-            if not running:
-                place.history = take("history_words", layer.inputs << history_log)
-                place.active = take("active_words", groups << history_log)
-        need["events"] = max(need["events"], layer.inputs + layer.bias, layer.outputs)
-        places.append(place)
-    if training:
-        need["wide_rows"] = need["synapses"] if running else 0
-        for place in places:
-            rows = place.groups * place.row_step
-            place.remainders = take("synapses", rows)
-            if training.momentum:
-                place.momenta = take("synapses", rows)
-    need["layers"] = len(places)
-    need["readouts"] = places[-1].beats
-    if training:
-        need["error_inputs"] = places[-1].beats
-    return Layout(lanes=lanes, units=units, batch_steps=batch_steps, history_log=history_log, layers=places, needs=need)
+    first = placing.take("spike_rows", -(-network.inputs // lanes) * network.steps, layer=0)
+    for index, layer in enumerate(network.layers):
+        places.append(placing.place(index, layer, spikes_in=places[-1].spikes_out if places else first))
+    placing.needs["wide_rows"] = placing.needs["synapses"] if placing.running else 0
+    placing.place_learning(dict(enumerate(places)))
+    placing.place_classes(len(places) - 1, places[-1])
+    placing.needs["layers"] = len(places)
+    return Layout(lanes=lanes, units=units, batch_steps=placing.batch_steps, history_log=placing.history_log,
+                  layers=places, needs=placing.needs)
 
 
 def check_fit(layout: Layout, network: Network, training: TrainingSpec | None, config: ChipConfig) -> None:
@@ -135,16 +178,27 @@ def check_fit(layout: Layout, network: Network, training: TrainingSpec | None, c
     Misfit
         What was asked, what there is, and what to change.
     """
-    if training and not config.training:
-        raise Misfit("this chip was built for inference and cannot train; build one with training=True")
+    check_training(training, config)
     for name, asked in layout.needs.items():
         if asked > getattr(config, name):
             what, remedy = WORDS[name]
             raise Misfit(f"network {network} needs {asked} {what}, the chip has {getattr(config, name)}; {remedy}, "
                          "or build a larger chip")
+    check_numbers(network, training, config, batch_steps=layout.batch_steps, history_log=layout.history_log)
+
+
+def check_training(training: TrainingSpec | None, config: ChipConfig) -> None:
+    """Refuses to train on a chip that was built for inference."""
+    if training and not config.training:
+        raise Misfit("this chip was built for inference and cannot train; build one with training=True")
+
+
+def check_numbers(network: Network, training: TrainingSpec | None, config: ChipConfig, *, batch_steps: int,
+                  history_log: int) -> None:
+    """Refuses steps, batches and sums beyond what the registers and accumulators of a chip hold; raises Misfit."""
     if network.steps >= 4096:
         raise Misfit(f"a chip runs at most 4095 steps per sample, not {network.steps}")
-    if training and (layout.history_log > 7 or layout.batch_steps > 0xFFFF):
+    if training and (history_log > 7 or batch_steps > 0xFFFF):
         raise Misfit(f"a batch of {training.batch} samples of {network.steps} steps is more than the {128 * MAP_BITS} "
                      "steps that a chip can hold; use a smaller batch")
     sums = {"steps of the readout": network.steps,

@@ -1,6 +1,7 @@
 """Descriptors, registers and constants of a network: all that the host writes besides weights and samples."""
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -17,7 +18,7 @@ def word(value: float) -> int:
     return int(half(value, "a number of the program").view(np.uint16))
 
 
-def _parameters(layer: LayerSpec, place: LayerPlace, units: int) -> np.ndarray:
+def parameter_words(layer: LayerSpec, place: LayerPlace, units: int) -> np.ndarray:
     """(decay, threshold) beats as uint16 words; constants of a layer fill one beat."""
     count = place.beats * units if place.per_neuron else units
     table = np.zeros((count, 2), np.float16)
@@ -27,17 +28,22 @@ def _parameters(layer: LayerSpec, place: LayerPlace, units: int) -> np.ndarray:
     return table.view(np.uint16).reshape(-1)
 
 
+def layer_fields(layer: LayerSpec, place: LayerPlace) -> dict[str, int]:
+    """Descriptor fields of a layer, or of a cut of one, besides those about the next layer."""
+    half_width_log = int(math.log2(layer.half_width)) if layer.spiking else 0
+    return {
+        "spiking": layer.spiking, "soft": layer.reset == "soft", "detach": layer.detach, "strict": layer.strict,
+        "bias": layer.bias, "half_width_log": half_width_log, "height_log": -(half_width_log + 1),
+        "inputs": layer.inputs, "outputs": layer.outputs,
+        **{name: value for name, value in vars(place).items() if name != "beats"},
+    }
+
+
 def layer_rows(network: Network, layout: Layout) -> list[dict[str, int]]:
     """Descriptor fields of every layer."""
     rows = []
     for index, (layer, place) in enumerate(zip(network.layers, layout.layers, strict=True)):
-        half_width_log = int(math.log2(layer.half_width)) if layer.spiking else 0
-        row = {
-            "spiking": layer.spiking, "soft": layer.reset == "soft", "detach": layer.detach, "strict": layer.strict,
-            "bias": layer.bias, "half_width_log": half_width_log, "height_log": -(half_width_log + 1),
-            "inputs": layer.inputs, "outputs": layer.outputs,
-            **{name: value for name, value in vars(place).items() if name != "beats"},
-        }
+        row = layer_fields(layer, place)
         if index + 1 < len(network.layers):
             following = layout.layers[index + 1]
             row |= {"next_weights": following.weights, "next_row_step": following.row_step,
@@ -64,14 +70,36 @@ def training_registers(network: Network, training: TrainingSpec | None, *, sampl
     }
 
 
-def register_words(network: Network, layout: Layout, values: dict[str, int]) -> np.ndarray:
-    """All registers, in the order of the space; `overflow` is cleared."""
-    fixed = {"steps": network.steps, "layers": len(network.layers), "batch_steps": layout.batch_steps,
-             "history_log": layout.history_log, "classes": network.classes}
+def fixed_registers(network: Network, *, batch_steps: int, history_log: int) -> dict[str, int]:
+    """Registers that hold as long as the program is loaded."""
+    return {"steps": network.steps, "layers": len(network.layers), "batch_steps": batch_steps,
+            "history_log": history_log, "classes": network.classes}
+
+
+def register_words(values: dict[str, int]) -> np.ndarray:
+    """All registers, in the order of the space; those not named, `overflow` among them, are cleared."""
     try:
-        return np.array(pack(REGISTERS, fixed | values), np.uint16)
+        return np.array(pack(REGISTERS, values), np.uint16)
     except ValueError as error:
         raise SpecError(f"{error}; change the training settings") from None
+
+
+def descriptor_words(network: Network, rows: Mapping[int, dict[str, int]]) -> np.ndarray:
+    """Descriptors of all layers as uint16 words, from the fields of those that a core has; zero for the others.
+
+    Raises
+    ------
+    Misfit
+        If a field is beyond its bits.
+    """
+    words = np.zeros((len(network.layers), LAYER_ROW), np.uint16)
+    for index, row in rows.items():
+        try:
+            packed = pack(LAYER_FIELDS, row)
+        except ValueError as error:
+            raise Misfit(f"layer {index} of {network} is beyond any chip: {error}") from None
+        words[index, :len(packed)] = packed
+    return words.reshape(-1)
 
 
 def compile_program(network: Network, training: TrainingSpec | None, config: ChipConfig):
@@ -84,13 +112,7 @@ def compile_program(network: Network, training: TrainingSpec | None, config: Chi
     """
     layout = lay_out(network, training, lanes=config.lanes, units=config.units, running=config.wide_rows > 0)
     check_fit(layout, network, training, config)
-    descriptors = np.zeros((len(layout.layers), LAYER_ROW), np.uint16)
-    for index, row in enumerate(layer_rows(network, layout)):
-        try:
-            words = pack(LAYER_FIELDS, row)
-        except ValueError as error:
-            raise Misfit(f"layer {index} of {network} is beyond any chip: {error}") from None
-        descriptors[index, :len(words)] = words
-    parameters = np.concatenate([_parameters(layer, place, config.units)
+    descriptors = descriptor_words(network, dict(enumerate(layer_rows(network, layout))))
+    parameters = np.concatenate([parameter_words(layer, place, config.units)
                                  for layer, place in zip(network.layers, layout.layers, strict=True)])
-    return layout, descriptors.reshape(-1), parameters
+    return layout, descriptors, parameters

@@ -57,6 +57,10 @@ class CheckedDevice(Device):
         self.result.compare("overflow flag", np.array([mine], np.uint8), np.array([theirs], np.uint8),
                             batch=self.result.batches, axes=("sample",))
 
+    def check(self):
+        for device in (self._device, self._reference):
+            device.check()
+
     def counters(self):
         return self._device.counters()
 

@@ -1,11 +1,12 @@
-"""The simulated chip: generated for the network, compiled by Verilator, reached through a pipe."""
+"""The simulated chip, of one core or of a mesh: generated for the network, compiled by Verilator, reached through a
+pipe."""
 
 import json
 from dataclasses import fields
 from pathlib import Path
 
 from ...hw.contract.chip import ChipConfig
-from ..compile import compile_program, fit_chip
+from ..compile import Plan, check_method, fit_chip, fit_mesh, mesh_size
 from ..errors import DeviceError
 from ..link.bus import Bus
 from ..link.host import HostLink
@@ -27,7 +28,12 @@ class SimDevice(ChipDevice):
         self.simulated: dict = {}   # with `stats`, once closed: cycles, busy cycles, seconds, asleep, processor seconds
         for name in capacity:
             if name not in (*_FIELDS, "gradient"):
-                raise DeviceError(f"the simulated chip has no {name!r}; it has {', '.join((*_FIELDS, 'gradient'))}")
+                raise DeviceError(f"the simulated chip has no {name!r}; it has mesh, place, "
+                                  f"{', '.join((*_FIELDS, 'gradient'))}")
+        if "mesh_width" in capacity or "mesh_height" in capacity:
+            raise DeviceError("the simulated chip takes its mesh as columns x rows, such as mesh=5x4")
+        if "training" in capacity:
+            raise DeviceError("the simulated chip trains if it is loaded for training; leave 'training' out")
         self._capacity, self._progress = capacity, progress
         self._options = ["--flip", str(flip), "--seed", str(seed)] if flip else []
         self._stats, self._gradient = stats, ""
@@ -38,7 +44,7 @@ class SimDevice(ChipDevice):
             config = self._choose(network, training)
         except (TypeError, ValueError) as error:
             raise DeviceError(f"the simulated chip cannot be built: {error}") from None
-        compile_program(network, training, config)  # refuses what does not fit before anything is built
+        self.compile(network, training, config)     # refuses what does not fit before anything is built
         if self._bus is None or config != self._running:
             self.close()
             self._bus = self._start(config)
@@ -50,12 +56,13 @@ class SimDevice(ChipDevice):
         return self._bus, config
 
     def _choose(self, network, training) -> ChipConfig:
-        capacity = dict(self._capacity)
-        if "training" in capacity:
-            raise DeviceError("the simulated chip trains if it is loaded for training; leave 'training' out")
-        config, choice = fit_chip(network, training, **capacity)
+        config, choice = fit_chip(network, training, **self._capacity)
         self._gradient = choice.reason
         return config
+
+    def _component(self, config: ChipConfig):
+        from ...gateware.chip import Chip
+        return Chip(config)
 
     def info(self):
         return super().info() | ({"gradient": self._gradient} if self._gradient else {})
@@ -66,12 +73,11 @@ class SimDevice(ChipDevice):
         except ModuleNotFoundError as missing:
             raise DeviceError(f"the simulated chip needs {missing.name}, which is not installed; "
                               "try pip install 'autapse[sim]'") from None
-        recipe = f"Chip {config}"
+        recipe = f"{'Chip' if config.nodes == 1 else 'MeshChip'} {config}"
         try:
             program = find_simulator(recipe)
             if program is None:
-                from ...gateware.chip import Chip
-                program = build_simulator(Chip(config), recipe=recipe, progress=self._progress)
+                program = build_simulator(self._component(config), recipe=recipe, progress=self._progress)
         except SimulatorError as error:
             raise DeviceError(str(error)) from None
         self.program = program
@@ -84,9 +90,65 @@ class SimDevice(ChipDevice):
             self.simulated = json.loads(bus.link.transport.log)
 
 
-def open_sim(argument: str | None, **options) -> SimDevice:
+class MeshSimDevice(SimDevice):
+    """A mesh of cores in RTL simulation; options as those of `SimDevice`, which hold for every core.
+
+    Parameters
+    ----------
+    mesh : str
+        Columns x rows, such as "5x4".
+    place : str
+        Who spreads networks over it, a name in `compile.METHODS`.
+    plan : Plan or None
+        How the one network that will be loaded is spread over it, in place of `place`.
+
+    Raises
+    ------
+    SpecError
+        If mesh or place is none.
+    DeviceError
+        If an option is not one of a mesh.
+    """
+
+    def __init__(self, *, mesh, place: str = "even", plan: Plan | None = None, **options):
+        super().__init__(**options)
+        self._size = mesh_size(mesh)
+        if plan is not None and (plan.mesh_width, plan.mesh_height) != self._size:
+            raise DeviceError(f"the plan is for a mesh of {plan.mesh_width}x{plan.mesh_height} cores, not of {mesh}")
+        check_method(place)
+        if self._capacity.pop("gradient", "auto") == "running":
+            raise DeviceError("the cores of a mesh form their gradient at the batch's end; leave gradient=running out")
+        self.place = place if plan is None else "given"
+        self._given = plan
+
+    def plan(self, network, training, config):
+        return self._given or super().plan(network, training, config)
+
+    def _choose(self, network, training) -> ChipConfig:
+        capacity, (width, height) = dict(self._capacity), self._size
+        # Which core holds what follows from mesh and lanes alone, the memories from that.
+        base = ChipConfig(mesh_width=width, mesh_height=height, lanes=capacity.get("lanes", 8), units=1)
+        self._gradient = "at the batch's end, as all cores of a mesh do"
+        return fit_mesh(network, training, self.plan(network, training, base), **capacity)
+
+    def _component(self, config: ChipConfig):
+        try:
+            from ...gateware.mesh_chip import MeshChip
+        except ModuleNotFoundError as missing:
+            if missing.name != "autapse.gateware.mesh_chip":
+                raise
+            raise DeviceError("this version has no chip of many cores to simulate; leave mesh out") from None
+        return MeshChip(config)
+
+
+def open_sim(argument: str | None, *, mesh=None, **options) -> SimDevice:
     """The simulated chip with `options` of ChipConfig, `progress`, `stats` (SimDevice.simulated), and `flip` (rate of
-    bit errors) with `seed`."""
+    bit errors) with `seed`; with `mesh` one of many cores, and `place` (see `MeshSimDevice`)."""
     if argument is not None:
         raise DeviceError(f"the simulated chip takes options key=value, not {argument!r}")
-    return SimDevice(**options)
+    if mesh is None or mesh_size(mesh) == (1, 1):
+        for name in ("place", "plan"):
+            if options.pop(name, None) is not None and mesh is None:
+                raise DeviceError(f"{name} is for a mesh of cores; give mesh too, such as mesh=5x4")
+        return SimDevice(**options)
+    return MeshSimDevice(mesh=mesh, **options)

@@ -1,0 +1,40 @@
+"""Ways to plan which core of a mesh holds which neurons, by the names that users give."""
+
+from collections.abc import Callable
+
+from ...hw.contract.chip import MAX_NODES
+from ..errors import SpecError
+from ..network import Network, TrainingSpec
+from .even import even_plan
+from .plan import Plan
+
+# A method takes (network, training, mesh_width, mesh_height, lanes) and always gives the same plan for the same.
+Method = Callable[[Network, TrainingSpec | None, int, int, int], Plan]
+
+METHODS: dict[str, Method] = {
+    "even": lambda network, training, width, height, lanes: even_plan(network, width, height, lanes),
+}
+
+
+def plan_by(method: str, network: Network, training: TrainingSpec | None, *, mesh_width: int, mesh_height: int,
+            lanes: int) -> Plan:
+    """The plan of a method; raises SpecError if there is no such method."""
+    return check_method(method)(network, training, mesh_width, mesh_height, lanes)
+
+
+def check_method(method: str) -> Method:
+    """The method of this name, or a SpecError that names all."""
+    if method not in METHODS:
+        raise SpecError(f"there is no placement {method!r}; known are {', '.join(METHODS)}")
+    return METHODS[method]
+
+
+def mesh_size(text) -> tuple[int, int]:
+    """Columns and rows from "5x4", or a SpecError."""
+    parts = str(text).split("x")
+    if len(parts) != 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+        raise SpecError(f"a mesh is columns x rows, such as 5x4, not {text!r}")
+    width, height = int(parts[0]), int(parts[1])
+    if not 0 < width * height <= MAX_NODES:
+        raise SpecError(f"a mesh has from 1 to {MAX_NODES} cores, {text} is {width * height}")
+    return width, height
