@@ -15,11 +15,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
-from amaranth.back import rtlil
-
 from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
 from .chip import Chip, core_of
+from .once import convert
 
 
 class Target(NamedTuple):
@@ -90,7 +89,7 @@ def _tool(module: str, *arguments: str, log: Path) -> str:
 
 
 def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", seed: int = 1) -> dict:
-    """Cells, DSP, block RAM and Fmax of `component` on a target, after routing.
+    """Cells, DSP, block RAM and Fmax of `component` on a target, after routing. Repeated modules are generated once.
 
     Raises
     ------
@@ -98,7 +97,7 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
         If a tool is missing or fails, with the end of what it printed.
     """
     device, start = TARGETS[target], time.monotonic()
-    (folder / "design.il").write_text(rtlil.convert(component, name="design", emit_src=False))
+    (folder / "design.il").write_text("\n".join(convert(component, name="design").values()))
     say("synthesis (Yosys) …")
     script = (f"read_rtlil design.il; {FREE_COLLISIONS}; {device.before} {device.synthesis} -top design "
               "-json design.json; stat")

@@ -4,10 +4,10 @@ import gc
 import re
 from contextlib import contextmanager
 
-from amaranth.back import rtlil, verilog
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib.wiring import Out
 
+from ..once import convert
 from .tools import yosys
 
 PORTS = ("i_line", "o_line", "o_busy")
@@ -54,23 +54,24 @@ def verilog_of(component, *, collisions: str = "old") -> str:
     top.submodules.chip = component
     ports["clk"] = domain.clk, None
     with yosys(), _no_collector():
-        if collisions == "any":
-            return loops(_colliding(rtlil.convert(top, name="chip", ports=ports, emit_src=False)))
-        return loops(verilog.convert(top, name="chip", ports=ports, emit_src=False, strip_internal_attrs=True))
+        designs = convert(top, name="chip", ports=ports, reset=False)
+        texts = [_verilog(design, collisions) for design in designs.values()]
+    if collisions == "any":
+        texts, drawn = zip(*(_UNKNOWN.subn(_drawn, text) for text in texts), strict=True)
+        if not any(drawn):
+            raise ValueError("no memory of this component is both read and written by a clock, so no reads collide")
+    return loops("\n".join(texts))
 
 
-def _colliding(design: str) -> str:
-    """`design` from RTLIL to Verilog as Amaranth does it, but told what synthesis is told, its unknown words drawn."""
+def _verilog(design: str, collisions: str) -> str:
+    """`design` from RTLIL to Verilog as Amaranth does it; for "any", told what synthesis is told."""
     from amaranth._toolchain.yosys import find_yosys
 
     from ..synthesis import FREE_COLLISIONS
-    script = (f"read_rtlil <<rtlil\n{design}\nrtlil\n{FREE_COLLISIONS}\nproc -nomux -norom\nmemory_collect\n"
+    free = f"{FREE_COLLISIONS}\n" if collisions == "any" else ""
+    script = (f"read_rtlil <<rtlil\n{design}\nrtlil\n{free}proc -nomux -norom\nmemory_collect\n"
               "write_verilog -noattr -norename")
-    text = find_yosys(lambda version: version >= (0, 40)).run(["-q", "-"], script, ignore_warnings=True)
-    text, count = _UNKNOWN.subn(_drawn, text)
-    if not count:
-        raise ValueError("no memory of this component is both read and written by a clock, so no reads collide")
-    return text
+    return find_yosys(lambda version: version >= (0, 40)).run(["-q", "-"], script, ignore_warnings=True)
 
 
 def _drawn(unknown: re.Match) -> str:
