@@ -1,0 +1,94 @@
+"""A router's output: who may go, and the flit that does."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..contract.noc import NocConfig
+from .arbiter import RoundRobin
+from .flits import LinkSignature, activity_layout, credit_layout
+from .input import choose
+
+
+class OutputPort(wiring.Component):
+    """Grants packets of its sources one after the other, each when the buffer behind has room for all of it.
+
+    Per channel a turn goes round the sources. It stops at one that has a packet waiting, and until that packet went, no
+    other source sends on this channel: so room for a long packet gathers, however many short ones there are.
+    Among the packets that have room, of all channels, sources take the link in turn.
+
+    Parameters
+    ----------
+    sources : inputs that may send here
+    registered : False leaves the register out: `link` shows the flit in the cycle it is read
+
+    Members
+    -------
+    pending, granules, channel, data, last : of each source, as `InputPort` has them
+    may : sources, per channel, whose packet has room and is not to wait for another
+    request, grant : sources that want to begin a packet, and the one that does
+    link : the way out, and the room given back
+    activity : see `activity_layout`; in the cycle of the flit's reading
+    """
+
+    def __init__(self, config: NocConfig, *, sources: int, registered: bool = True):
+        self.config, self.sources, self.registered = config, sources, registered
+        channels = config.channels
+        granules = credit_layout(config)["granules"].shape
+        super().__init__({
+            "pending": In(data.ArrayLayout(sources, channels)), "may": Out(data.ArrayLayout(sources, channels)),
+            "granules": In(data.ArrayLayout(data.ArrayLayout(granules, sources), channels)),
+            "channel": In(data.ArrayLayout(channels, sources)),
+            "data": In(data.ArrayLayout(config.flit_bits, sources)), "last": In(sources),
+            "request": In(sources), "grant": Out(sources),
+            "link": Out(LinkSignature(config)), "activity": Out(activity_layout()),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config, channels, sources = self.config, self.config.channels, self.sources
+        busy, held = Signal(), Signal(sources)
+        select, moving, last = Signal(sources), Signal(), Signal()
+        chosen = Signal(channels)       # channel of the flit that moves
+        begun = Signal()
+        m.submodules.arbiter = arbiter = RoundRobin(sources)
+        m.d.comb += [
+            arbiter.i_requests.eq(self.request & (~busy).replicate(sources)), arbiter.i_take.eq(begun),
+            self.grant.eq(arbiter.o_grant), begun.eq(self.grant.any()),
+            select.eq(Mux(busy, held, arbiter.o_grant)), moving.eq(busy | begun),
+            last.eq((select & self.last).any()), chosen.eq(choose(select, self.channel)),
+        ]
+        with m.If(moving):
+            m.d.sync += [busy.eq(~last), held.eq(select)]
+
+        for channel in range(channels):
+            turn = Signal(sources, init=1, name=f"turn_{channel}")
+            free = Signal(range(config.granules + 1), init=config.granules, name=f"free_{channel}")
+            credit, pending = self.link.credits[channel], self.pending[channel]
+            stopped = Signal(name=f"stopped_{channel}")
+            taken = Signal.like(free, name=f"taken_{channel}")
+            given = Signal.like(free, name=f"given_{channel}")
+            m.d.comb += [
+                stopped.eq((turn & pending).any()),
+                taken.eq(Mux(begun & chosen[channel],
+                             choose(arbiter.o_grant, [g.as_value() if hasattr(g, "as_value") else g
+                                                      for g in self.granules[channel]]) + 1, 0)),
+                given.eq(Mux(credit.valid, credit.granules + 1, 0)),
+            ]
+            for source in range(sources):
+                room = free > self.granules[channel][source]
+                m.d.comb += self.may[channel][source].eq(room & (turn[source] | ~stopped))
+            with m.If(pending.any() & ~stopped):
+                m.d.sync += turn.eq(Cat(turn[-1], turn[:-1]))
+            m.d.sync += free.eq(free - taken + given)
+
+        domain = m.d.sync if self.registered else m.d.comb
+        domain += [
+            self.link.valid.eq(moving), self.link.last.eq(last), self.link.data.eq(choose(select, self.data)),
+            self.link.channel.eq(sum((channel * chosen[channel] for channel in range(1, channels)), start=0)),
+        ]
+        m.d.comb += [
+            self.activity.flit.eq(moving), self.activity.packet.eq(moving & last),
+            self.activity.stalled.eq(~moving & Cat(*self.pending).any()),
+        ]
+        return m
