@@ -90,12 +90,19 @@ class Cores:
                     yield layer, place.momenta, "momentum", "bias_momentum"
 
     def write_state(self, state: Sequence[LayerState]) -> None:
-        """Weights, remainders and momenta to their owners, and weights to where they are mirrored."""
+        """Weights, remainders and momenta to their owners, and weights to where they are mirrored.
+
+        Tables of zeros, as remainders and momenta are at first, cost next to nothing: all cores are cleared at once.
+        """
         lanes = self.config.lanes
+        self._select(*self.programs)
+        self.bus.fill(Space.SYNAPSES, 0, count=lanes * self.config.synapses, value=0)
         for core in self._each():
             for layer, row, name, bias in self._tables(core):
                 place, cut = core.places[layer], slice(core.cuts[layer].first, core.cuts[layer].last)
                 weight, bias = getattr(state[layer], name)[:, cut], getattr(state[layer], bias)
+                if not (weight.view(np.uint16).any() or (bias is not None and bias.view(np.uint16).any())):
+                    continue
                 self.bus.write(Space.SYNAPSES, row * lanes, pack_layer(
                     weight, None if bias is None else bias[cut], row_step=place.row_step, groups=place.groups,
                     lanes=lanes))

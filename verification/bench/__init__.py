@@ -23,6 +23,7 @@ __all__ = ["SUBJECTS", "BenchError", "measure"]
 
 SUBJECTS = {
     "engines": "cycles of training on the simulated chip, by engine, beside their bound and a dense schedule",
+    "mesh": "cycles of training on one core and on meshes of up to 20, the same bits on all",
     "golden": "training samples per second of the golden model, beside other simulators of spiking networks",
     "sim": "cycles per second of the simulated chip with its driver, and what building it takes",
     "synth": "cells, DSP, block RAM and clock of fixed configurations, beside the last record",

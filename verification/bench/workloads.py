@@ -47,11 +47,12 @@ def mnist(count: int, *, data: Path | None = None) -> Workload:
     if data is not None:
         return Workload(name="mnist", network=network, samples=load_data(f"mnist:{data}").train.first(count),
                         data="MNIST")
-    return Workload(name="mnist", network=network, samples=_enlarged(count),
+    return Workload(name="mnist", network=network, samples=enlarged_digits(count),
                     data="not MNIST: digits of scikit-learn as 20x20 in 28x28 pixels")
 
 
-def _enlarged(count: int) -> IntensitySet:
+def enlarged_digits(count: int) -> IntensitySet:
+    """The first `count` digits of scikit-learn, each pixel as 2.5x2.5 in the middle of 28x28."""
     from sklearn.datasets import load_digits
     values, labels = load_digits(return_X_y=True)
     small = np.asarray(values[:count], np.int32).reshape(-1, _DIGIT, _DIGIT)
