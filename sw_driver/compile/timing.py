@@ -37,9 +37,11 @@ RETIRE = 4              # from an item's last beat to its retirement
 # Parts of a run (hw/engine/sequence.py, readout.py, history.py).
 PART_END = 1            # the cycle in which a part ends
 TO_LOSS = 1             # between forward and loss
-LOSS_LATENCY = 22       # of a loss besides a cycle per class
-HAND_OVER = 2           # from loss to the start of backward
-TO_NEXT = 1             # from the hand-over to the next sample's forward
+LOSS_LATENCY = 23       # of a loss besides a cycle per class
+HAND_OVER = 2           # from the end of the loss to the start of backward
+TO_NEXT = 1             # from the start of backward to that of the next sample's forward
+TO_REST = 2             # from the end of backward until another sample may follow
+TO_UPDATE = 2           # from there to the start of gradient and update
 HISTORY_ITEM = 4        # of an item besides its rows
 HISTORY_ROW = 2         # of a row of at most two spikes; every further spike takes one more
 
