@@ -3,8 +3,6 @@
 from collections import deque
 from collections.abc import Sequence
 
-import numpy as np
-
 from . import timing as at
 
 
@@ -18,10 +16,12 @@ class Sweep:
     start : cycle in which the part starts
     layers : of the network
     beats : per group
+    gated : items pass a gate before, where they wait for rows of other cores
     """
 
-    def __init__(self, *, start: int, layers: int, beats: int, backward: bool):
-        self._layers, self._beats, self._backward = layers, beats, backward
+    def __init__(self, *, start: int, layers: int, beats: int, backward: bool, gated: bool = False):
+        self._layers, self._beats = layers, beats
+        self._gate = at.GATE if gated else 0
         self._sum_lag = at.VISIT_LAG + (at.BACKWARD_SUM if backward else at.FORWARD_SUM)
         if beats == 1:
             self._sum_lag -= at.LONE_BEAT
@@ -48,16 +48,15 @@ class Sweep:
         events : entries of the list
         wanted : per group, whether it is visited
         listed : a list is made, even if without events
-        ready : cycle in which its last row of inputs is there
+        ready : first cycle in which its gate lets it pass, all rows that it reads having come
         """
         number = len(self._retired)
-        take = max(self._offer, self._scanner)
+        take = max(self._offer + (self._gate if active else 0), self._scanner)
         if number > self._layers:
             take = max(take, self._retired[number - self._layers - 1] + at.RETIRED_SEEN)
         take = max(take, self._lists[0] + 1)
+        take = max(take, ready)
         listed = listed and active
-        if listed:
-            take = max(take, ready)
         self._offer = take + at.SCHEDULE_PERIOD
         sent = take + (scan if listed else at.SCAN_EMPTY)
         looked = max(sent + at.STAGE, self._looker)
@@ -131,38 +130,48 @@ class Sweep:
         return (self._retired[-1] if self._retired else self._offer) + at.PART_END
 
 
-def update_layer(start: int, hits: np.ndarray, *, words: int, beats: int) -> tuple[int, list[int]]:
-    """The gradient and update of a layer's cut: the cycle after it, and when each group's new weights are written.
+class Update:
+    """Gradient and update of one core at a batch's end: groups of weights one after the other, layer by layer.
 
-    `hits` int (inputs and bias, groups) counts what is summed for each group of weights, in the order of work.
+    Parameters
+    ----------
+    start : cycle in which the part starts
+    words : of history per neuron
+    beats : per group
     """
-    fetched = fed = hit = start + at.LAYER_START
-    issued = hit
-    sum_lag = at.HIT_LAG + at.FORWARD_SUM - (at.LONE_BEAT if beats == 1 else 0)
-    sums: deque[int] = deque([start - 1] * at.SUMS, at.SUMS)
-    tokens: deque[int] = deque([start - 1] * at.GROUPS_WAITING, at.GROUPS_WAITING)
-    taken: deque[int] = deque([start - 1] * at.WORDS, at.WORDS)
-    written = []
-    slack = max(at.WORDS // words, 1)
-    history: deque[int] = deque([start - 1] * slack, slack)
-    for count in hits.ravel().tolist():
-        issued = max(issued + words, history[0] + 1)
-        hit = max(hit + max(count, 1), issued + at.WORD_LAG, tokens[0] + 1)
-        if count:
-            hit = max(hit, sums[0] + 1)
-        history.append(hit)
-        fetch = max(hit + 1, fetched)
-        tokens.append(fetch)
-        arrived = fetch + at.FETCH - 1
-        take = max(arrived, fed)
-        fetched = take + 1
-        begin = take + 1
-        if count:
-            begin = max(begin, hit + sum_lag)
+
+    def __init__(self, *, start: int, words: int, beats: int):
+        self._words, self._beats = words, beats
+        self._sum_lag = at.HIT_LAG + at.FORWARD_SUM - (at.LONE_BEAT if beats == 1 else 0)
+        self._ahead = max(at.WORDS // words, 1)     # groups whose words may wait
+        self.ended = start + at.UPDATE_START
+
+    def layer(self) -> None:
+        """Starts the next layer when the last one has ended."""
+        start = self.ended + at.LAYER_START
+        self._issued = self._hit = self._fetched = self._fed = start
+        self._sums: deque[int] = deque([0] * at.SUMS, at.SUMS)      # when each sum had left
+        self._tokens: deque[int] = deque([0] * at.GROUPS_WAITING, at.GROUPS_WAITING)    # when each group was fetched
+        self._history: deque[int] = deque([0] * self._ahead, self._ahead)   # when each group's words were done with
+
+    def group(self, hits: int, *, after: int = 0) -> int:
+        """The cycle in which the group's new weights are written; `after`: its results have room from there on."""
+        beats = self._beats
+        self._issued = max(self._issued + self._words, self._history[0] + 1)
+        hit = max(self._hit + max(hits, 1), self._issued + at.WORD_LAG, self._tokens[0] + 1)
+        if hits:
+            hit = max(hit, self._sums[0] + 1)
+        self._hit = hit
+        self._history.append(hit)
+        fetch = max(hit + 1, self._fetched)
+        self._tokens.append(fetch)
+        take = max(fetch + at.FETCH - 1, self._fed, after)
+        self._fetched = take + 1
+        begin = max(take + 1, hit + self._sum_lag) if hits else take + 1
         last = begin + beats - 1
-        if count:
-            sums.append(last if beats == 1 else max(begin + beats - 3, last - 3))
-        fed = last + at.GROUP_PAUSE
-        written.append(last + at.OPTIMISER_UNIT + at.WRITE_BACK - 1)
-    del taken
-    return max(written[-1], fed) + at.LAYER_END, written
+        if hits:
+            self._sums.append(last if beats == 1 else max(begin + beats - 3, last - 3))
+        self._fed = last + at.GROUP_PAUSE
+        written = last + at.OPTIMISER_UNIT + at.WRITE_BACK - 1
+        self.ended = written + at.LAYER_END
+        return written

@@ -1,8 +1,8 @@
 """How long a batch will take on a chip, from what its cores will do: an event-level model of a run."""
 
-import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -10,11 +10,11 @@ from ...hw.contract.chip import MAP_BITS
 from ...hw.contract.rows import packet_flits
 from ..network import Network
 from . import timing as at
-from .engines import Sweep, update_layer
-from .links import Links
+from .engines import Sweep, Update
 from .plan import Plan
 from .routes import Mesh
 from .traffic import link_loads, traffic_of
+from .wires import Clock, Wires
 from .work import Activity, by_group, hits_of, scan_cycles
 
 Progress = Callable[[str, float], None]
@@ -74,7 +74,7 @@ class _Engine:
 
     sweep: Sweep
     at: int = 0
-    rows: dict[tuple[int, int], list[int]] = field(default_factory=dict)   # (layer, step): how many, the last one's cycle
+    rows: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)   # (layer, step): how many, the last one's cycle
 
 
 @dataclass(eq=False)
@@ -99,9 +99,8 @@ class _Run:
         self.ended = 0
         self._meshed = plan.nodes > 1
         self._barrier = at.BARRIER if self._meshed else 0
-        self._links = Links(Mesh(plan.mesh_width, plan.mesh_height))
-        self._events: list[tuple] = []
-        self._count = 0
+        self._clock = Clock()
+        self._wires = Wires(self._clock, Mesh(plan.mesh_width, plan.mesh_height))
         self._owners = [tuple(sorted({cut.core for cut in plan.of_layer(layer)}))
                         for layer in range(len(network.layers))]
         self._tables()
@@ -147,17 +146,11 @@ class _Run:
         self._finished = 0              # samples gone backward
         self._backward: _Part | None = None
         self._start(FORWARD, 0, 1)
-        while self._events:
-            when, _, what, *rest = heapq.heappop(self._events)
-            what(when, *rest)
-
-    def _push(self, when: int, what: Callable, *rest) -> None:
-        self._count += 1
-        heapq.heappush(self._events, (when, self._count, what, *rest))
+        self._clock.run()
 
     def _start(self, kind: str, sample: int, when: int) -> None:
         cores = [_Engine(Sweep(start=when, layers=len(self.network.layers), beats=self._beats,
-                               backward=kind == BACKWARD)) for _ in range(self.plan.nodes)]
+                               backward=kind == BACKWARD, gated=self._meshed)) for _ in range(self.plan.nodes)]
         part = _Part(kind=kind, sample=sample, start=when, cores=cores, left=self.plan.nodes)
         if kind == BACKWARD:
             self._backward = part
@@ -183,7 +176,7 @@ class _Run:
         self.busy[part.kind][core] += engine.sweep.busy
         part.left -= 1
         if not part.left:
-            self._push(max(other.sweep.done for other in part.cores), self._end, part)
+            self._clock.at(max(other.sweep.done for other in part.cores), self._end, part)
 
     def _ready(self, part: _Part, engine: _Engine, layer: int, step: int) -> int | None:
         """When an item's rows are all there; 0 if none are waited for, None if some have not come."""
@@ -211,18 +204,18 @@ class _Run:
                                          wanted=self._wanted[layer][sample][step][first:last], ready=ready)
         after = layer + 1 if kind == FORWARD else layer - 1
         if self._meshed and 0 <= after < len(self.network.layers):
+            flits = packet_flits(self._lanes if kind == FORWARD else 16 * self._lanes)
+            came = partial(self._came, part=part, layer=after, step=step)
             for when in finished:
-                self._push(when + at.ROW_OUT, self._send, part, core, after, step)
+                self._wires.send(when + at.ROW_OUT, core, self._owners[after], flits, came)
 
-    def _send(self, when: int, part: _Part, core: int, layer: int, step: int) -> None:
-        flits = packet_flits(self._lanes if part.kind == FORWARD else 16 * self._lanes)
-        owners = self._owners[layer]
-        for owner, came in zip(owners, self._links.send(when, core, owners, flits), strict=True):
-            engine = part.cores[owner]
-            count, last = engine.rows.get((layer, step), (0, 0))
-            engine.rows[layer, step] = [count + 1, max(last, came + at.ROW_IN)]
-            if engine.at < len(self._order[part.kind]):
-                self._advance(part, owner)
+    def _came(self, when: int, core: int, *, part: _Part, layer: int, step: int) -> None:
+        """A row for an item (layer, step) is there in full."""
+        engine = part.cores[core]
+        count, _ = engine.rows.get((layer, step), (0, 0))
+        engine.rows[layer, step] = (count + 1, when + at.ROW_IN)
+        if engine.at < len(self._order[part.kind]):
+            self._advance(part, core)
 
     def _end(self, when: int, part: _Part) -> None:
         """A part has ended on all cores."""
@@ -238,7 +231,7 @@ class _Run:
         self.ended = self._rear
         self._finished += 1
         self._backward = None
-        self._push(self._rear, self._at_rest)
+        self._clock.at(self._rear, self._at_rest)
 
     def _at_rest(self, when: int) -> None:
         self._hand_over()
@@ -256,7 +249,7 @@ class _Run:
             if sample > 0:
                 # The slot of the next sample was freed when the sample before this one had gone backward.
                 ready = max(ready, self._rear + self._load())
-            self._push(ready, lambda cycle: self._start(FORWARD, sample + 1, cycle))
+            self._clock.at(ready, lambda cycle: self._start(FORWARD, sample + 1, cycle))
 
     def _load(self) -> int:
         """Cycles in which the host reads a slot's readouts and writes the next sample into it."""
@@ -274,32 +267,51 @@ class _Run:
         order = np.arange(self.batch) % self._activity.samples
         activity = Activity(spikes=tuple(bits[order] for bits in self._activity.spikes),
                             masks=(), errors=tuple(bits[order] for bits in self._activity.errors), source="")
-        ends, packets = [start], []
-        for layer, spec in enumerate(self.network.layers):
-            if not self.plan.of_layer(layer):
-                continue
-            hits = hits_of(activity, layer, self._lanes, bias=spec.bias)
-            for cut in self.plan.of_layer(layer):
-                first, last = cut.first // self._lanes, -(-cut.last // self._lanes)
-                mine = hits[:, first:last]
-                self.busy["gradient"][cut.core] += int(mine.sum())
-                packets.append((cut.core, layer, mine))
-        clocks = [start + at.UPDATE_START] * self.plan.nodes
-        rows = []
-        for core, layer, mine in packets:
-            clocks[core], written = update_layer(clocks[core], mine, words=words, beats=self._beats)
-            ends.append(clocks[core])
-            if self._meshed and layer:
-                rows += self._weights(core, layer, written, groups=mine.shape[1])
-        rows.sort()
-        flits = packet_flits(16 * self._lanes)
-        for when, core, owner in rows:
-            ends.append(self._links.send(when + at.ROW_OUT, core, (owner,), flits)[0] + at.ROW_IN)
-        return max(ends) + (self._barrier if self._meshed else 0)
+        self._hits = [hits_of(activity, layer, self._lanes, bias=spec.bias)
+                      for layer, spec in enumerate(self.network.layers)]
+        self._owner_of = [np.zeros(spec.outputs, np.int64) for spec in self.network.layers]
+        for cut in self.plan.cuts:
+            self._owner_of[cut.layer][cut.first:cut.last] = cut.core
+        self._updates = [Update(start=start, words=words, beats=self._beats) for _ in range(self.plan.nodes)]
+        self._room_from = [0] * self.plan.nodes
+        self._inside = [0] * self.plan.nodes        # rows of weights that wait for the network or will
+        self._ends = [start]
+        self._work = [self._updating(core) for core in range(self.plan.nodes)]
+        for core in range(self.plan.nodes):
+            self._pump(core)
+        self._clock.run()
+        return max(*self._ends, *(update.ended for update in self._updates)) + self._barrier
 
-    def _weights(self, core: int, layer: int, written: list[int], *, groups: int) -> list[tuple[int, int, int]]:
-        """(cycle, from, to) of the rows of new weights that go to the core of each input."""
-        rows = []
-        for cut in self.plan.of_layer(layer - 1):
-            rows += [(when, core, cut.core) for when in written[cut.first * groups:cut.last * groups]]
-        return rows
+    def _updating(self, core: int) -> Iterator[tuple[int, int]]:
+        """(cycle, core that it goes to) of the core's rows of new weights, as they are written."""
+        update = self._updates[core]
+        for layer, cut in sorted(self._held[core].items()):
+            mine = self._hits[layer][:, cut.first // self._lanes:-(-cut.last // self._lanes)]
+            self.busy["gradient"][core] += int(mine.sum())
+            inputs = self.network.layers[layer].inputs
+            update.layer()
+            for source, counts in enumerate(mine.tolist()):
+                for hits in counts:
+                    written = update.group(hits, after=self._room_from[core])
+                    if self._meshed and layer and source < inputs:
+                        yield written, int(self._owner_of[layer - 1][source])
+
+    def _pump(self, core: int) -> None:
+        """Updates until no more rows may wait for the network."""
+        flits = packet_flits(16 * self._lanes)
+        while self._inside[core] < at.OUTBOX:
+            row = next(self._work[core], None)
+            if row is None:
+                return
+            self._inside[core] += 1
+            self._wires.send(row[0] + at.ROW_OUT, core, (row[1],), flits, self._stored, self._row_left)
+
+    def _row_left(self, when: int, core: int) -> None:
+        full = self._inside[core] == at.OUTBOX
+        self._inside[core] -= 1
+        if full:
+            self._room_from[core] = when
+            self._pump(core)
+
+    def _stored(self, when: int, core: int) -> None:
+        self._ends.append(when + at.ROW_STORED)

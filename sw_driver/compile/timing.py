@@ -63,8 +63,14 @@ LOAD_WORD = 4           # a word of a sample, written
 READ_WORD = 3           # a word of a readout, read
 LOAD_SAMPLE = 37        # packets' heads and the run of a sample
 
-# The network (hw/contract/rows.py; the routers' own formula).
+# Between cores (hw/contract/rows.py; the network's routers; gates, outbox and inbox of a core of a mesh).
+GATE = 3                # from an item at its gate to its passing, where all rows have come
 HOP = 2                 # cycles of a header per link, and once more to leave
-ROW_OUT = 2             # from a finished row to its first flit
-ROW_IN = 2              # from a packet's last flit to the row counted
-BARRIER = 4             # all cores' parts ended to the next part started, on a mesh
+GRANULES = 4            # parts of a buffer in which its room is counted: a packet takes whole ones
+GRANULE_FLITS = 4
+PACKET_GAP = 1          # a core takes a cycle more than a packet's flits to send one, and to take one
+ROW_OUT = 4             # from a finished row to its packet's first flit
+ROW_IN = 6              # from a packet's last flit to the passing of the item that waited for it
+ROW_STORED = 1          # and to its place in memory
+OUTBOX = 14             # rows of an update on their way to the network before the update waits
+BARRIER = 5             # that a part takes more than its longest core
