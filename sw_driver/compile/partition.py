@@ -45,10 +45,6 @@ class Balance:
         return float(self.cores.mean())
 
 
-# A layer over cores: int (nodes, 2), first and last group at each core; equal where there is none.
-_Segments = np.ndarray
-
-
 class _Costs:
     """Forward, backward, history and update of a segment of a layer, by sums over its groups."""
 
@@ -95,45 +91,50 @@ def _bound(costs: list[_Costs], nodes: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class _Room:
-    """Rows of synapses: of a group by layer, and of a core."""
+    """Rows of synapses that a core needs by layer: per group of its own, and per group of the layer's widest cut, for
+    which every core has a mirror; and those that it has."""
 
-    rows: tuple[int, ...]
+    own: tuple[int, ...]
+    mirror: tuple[int, ...]
     most: int | None
 
     def check(self, network: Network, work: Work, nodes: int) -> None:
+        """Refuses what fits in no plan; raises Misfit."""
         if self.most is None:
             return
-        for index, rows in enumerate(self.rows):
-            if rows > self.most:
-                raise Misfit(f"no cut of layer {index} of {network} fits: one group of {work.lanes} neurons takes "
-                             f"{rows:,} rows of synapses, a core has {self.most:,}, {rows - self.most:,} too few; use "
-                             "fewer inputs or a core with more synapses")
-        whole = [rows * layer.groups for rows, layer in zip(self.rows, work.layers, strict=True)]
-        if sum(whole) > nodes * self.most:
+        groups = [layer.groups for layer in work.layers]
+        mirrors = sum(rows * -(-count // nodes) for rows, count in zip(self.mirror, groups, strict=True))
+        for index, rows in enumerate(self.own):
+            if rows + mirrors > self.most:
+                raise Misfit(f"no cut of layer {index} of {network} fits: a core with one group of {work.lanes} of its "
+                             f"neurons needs {rows + mirrors:,} rows of synapses, it has {self.most:,}, "
+                             f"{rows + mirrors - self.most:,} too few; use fewer inputs or cores with more synapses")
+        whole = [rows * count for rows, count in zip(self.own, groups, strict=True)]
+        short = sum(whole) + nodes * mirrors - nodes * self.most
+        if short > 0:
             index = int(np.argmax(whole))
-            raise Misfit(f"{network} takes {sum(whole):,} rows of synapses, {nodes} cores of {self.most:,} have "
-                         f"{nodes * self.most:,}, {sum(whole) - nodes * self.most:,} too few; layer {index} alone takes "
-                         f"{whole[index]:,}; use a larger mesh, a smaller layer or cores with more synapses")
+            raise Misfit(f"{network} needs {sum(whole) + nodes * mirrors:,} rows of synapses, {nodes} cores of "
+                         f"{self.most:,} have {short:,} too few; layer {index} alone takes {whole[index]:,}: make it "
+                         "smaller, or use a larger mesh or cores with more synapses")
 
     def allows(self, counts: np.ndarray) -> np.ndarray:
         """Whether counts (…, layers, nodes) fit."""
         if self.most is None:
             return np.ones(counts.shape[:-2], bool)
-        used = (counts * np.array(self.rows)[:, None]).sum(-2)
-        return (used <= self.most).all(-1)
+        used = (counts * np.array(self.own)[:, None]).sum(-2).max(-1)
+        return used + (counts.max(-1) * np.array(self.mirror)).sum(-1) <= self.most
 
 
-def synapse_rows(network: Network, training: TrainingSpec | None, *, lanes: int) -> tuple[int, ...]:
-    """Rows of synapses that a core holds per group of each layer: weights, remainders, momenta, and the mirror."""
+def synapse_rows(network: Network, training: TrainingSpec | None, *,
+                 lanes: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Rows of synapses that a core has, by layer: per group of its own neurons weights, remainders and momenta; and
+    per group of the layer's widest cut the mirror of the next layer's weights."""
     tables = 1 if training is None else 3 if training.momentum else 2
-    rows = []
-    for index, layer in enumerate(network.layers):
-        own = -(-(layer.inputs + layer.bias) // lanes) * lanes * tables
-        mirror = 0
-        if training is not None and index + 1 < len(network.layers):
-            mirror = -(-network.layers[index + 1].outputs // lanes) * lanes
-        rows.append(own + mirror)
-    return tuple(rows)
+    own = tuple(-(-(layer.inputs + layer.bias) // lanes) * lanes * tables for layer in network.layers)
+    mirror = [0] * len(own)
+    if training is not None:
+        mirror[:-1] = [-(-layer.outputs // lanes) * lanes for layer in network.layers[1:]]
+    return own, tuple(mirror)
 
 
 def partition(network: Network, work: Work, mesh_width: int, mesh_height: int, *,
@@ -169,7 +170,8 @@ def partition(network: Network, work: Work, mesh_width: int, mesh_height: int, *
     if work.lanes > _LANES:
         raise Misfit(f"a mesh takes at most {_LANES} lanes, not {work.lanes}; use fewer")
     costs = [_Costs(layer) for layer in work.layers]
-    room = _Room(rows=synapse_rows(network, training, lanes=work.lanes), most=synapses)
+    own, mirror = synapse_rows(network, training, lanes=work.lanes)
+    room = _Room(own=own, mirror=mirror, most=synapses)
     room.check(network, work, nodes)
     if spread == "layers":
         counts = _pipeline(network, costs, nodes)
@@ -300,10 +302,10 @@ def _exhaustive(costs: list[_Costs], nodes: int, room: _Room) -> np.ndarray | No
                      for table, way in zip(options[:-1], chosen, strict=False))
         cuts = pieces + (options[-1][..., 1] > options[-1][..., 0]).sum(-1)
         if room.most is not None:
-            used = sum(((table[way, :, 1] - table[way, :, 0]) * rows
-                        for table, way, rows in zip(options[:-1], chosen, room.rows, strict=False)), np.zeros(nodes))
-            last = (options[-1][..., 1] - options[-1][..., 0]) * room.rows[-1]
-            longest = np.where((used + last <= room.most).all(-1), longest, np.inf)
+            before = [np.broadcast_to(np.diff(table[way])[:, 0], (len(options[-1]), nodes))
+                      for table, way in zip(options[:-1], chosen, strict=False)]
+            counts = np.stack([*before, np.diff(options[-1])[..., 0]], 1)
+            longest = np.where(room.allows(counts), longest, np.inf)
         way = int(np.lexsort((cuts, longest))[0])
         if (longest[way], cuts[way]) < least:
             best, least = (*chosen, way), (float(longest[way]), float(cuts[way]))
@@ -398,10 +400,7 @@ def _improved(counts: np.ndarray, costs: list[_Costs], room: _Room, *, rounds: i
             break
         tops, sums = _rank(table, costs)
         best = int(np.lexsort((sums, tops))[0])
-        if (tops[best], sums[best]) >= (longest - 1e-9, squares - 1e-6) and tops[best] > longest - 1e-9 \
-                and sums[best] >= squares - 1e-6:
-            break
-        if tops[best] > longest + 1e-9:
+        if tops[best] > longest - 1e-9 and (tops[best] > longest + 1e-9 or sums[best] > squares - 1e-6):
             break
         counts, longest, squares = table[best], tops[best], sums[best]
     return counts
