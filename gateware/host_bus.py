@@ -28,8 +28,10 @@ def space_words(config: ChipConfig) -> dict[Space, int]:
 class HostBus(wiring.Component):
     """Takes a request, keeps it until every selected core has taken it, and takes the next meanwhile.
 
-    A write is taken before the cores have it, so whether its address exists is seen here: all cores are alike. It
-    takes a cycle more than the slowest of its cores, that is four. A read goes to the lowest of the selected cores.
+    A write is taken before the cores have it, so whether its address exists is seen here: all cores are alike. A
+    request begins at the cores the cycle after it was taken, and in the cycle in which the last of them takes it the
+    next one is taken: with `BusServer` one every three cycles. A read goes to the lowest of the selected cores; its
+    answer comes a cycle later than from there. Another core may be selected once all reads are answered.
 
     Members
     -------
@@ -37,7 +39,7 @@ class HostBus(wiring.Component):
     i_bus, o_bus : request and reply of the command processor (see `BUS_REQUEST`)
     o_request, o_write, o_read : to all cores; write and read by core
     i_replies : of each core
-    o_busy : a request is under way
+    o_busy : a request is under way, or was two cycles ago: a run that waits for it finds counters being cleared
     """
 
     def __init__(self, config: ChipConfig):
@@ -51,17 +53,17 @@ class HostBus(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         nodes = self.config.nodes
-        request, pending = self.o_request, Signal(nodes)
+        request, pending, before = self.o_request, Signal(nodes), Signal(2)
         ready = Cat(reply.ready for reply in self.i_replies)
         free, taken, nobody = Signal(), Signal(), Signal()
         lowest = self.i_select & (~self.i_select + 1)[:nodes]
         m.d.comb += [
             free.eq(~(pending & ~ready).any()), taken.eq(free & (self.i_bus.write | self.i_bus.read)),
-            self.o_bus.ready.eq(free), self.o_busy.eq(pending.any()),
+            self.o_bus.ready.eq(free), self.o_busy.eq(pending.any() | before.any()),
             self.o_write.eq(pending & request.write.replicate(nodes)),
             self.o_read.eq(pending & request.read.replicate(nodes)),
         ]
-        m.d.sync += [pending.eq(pending & ~ready), nobody.eq(0)]
+        m.d.sync += [pending.eq(pending & ~ready), before.eq(Cat(pending.any(), before)), nobody.eq(0)]
         with m.If(taken):
             m.d.sync += [request.eq(self.i_bus), pending.eq(Mux(self.i_bus.read, lowest, self.i_select)),
                          nobody.eq(self.i_bus.read & ~self.i_select.any())]

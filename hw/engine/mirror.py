@@ -17,7 +17,7 @@ class MirrorSender(wiring.Component):
     """Sends each row of weights that the update writes to the core which holds the row's input (see contract/rows.py).
 
     Rows come in the gradient's order, all groups of an input, then the next input, and all of them; so the sender
-    counts along. A row leaves three cycles after it came; rows are at least three cycles apart.
+    counts along. A row leaves two cycles after it came; rows are at least three cycles apart.
 
     Members
     -------

@@ -23,17 +23,18 @@ def row_layout(config: ChipConfig, kind: Kind) -> data.StructLayout:
 class Outbox(wiring.Component):
     """A queue of rows per kind, emptied in turn, each row as one packet (see hw/contract/rows.py).
 
-    A row for no core is dropped as it comes. A packet of F flits takes F + 1 cycles.
+    A row for no core is dropped as it comes. A packet of F flits takes F + 1 cycles. While a row waits, each other
+    kind sends one packet at most.
 
     Members
     -------
     spikes, errors, weights : strobe and row; the queue must have room, which `ItemGate` and `o_room` see to
     o_sent : by kind, strobe: a row of it has left its queue
-    o_room : at least `reserve` weights find room
+    o_room : at least `reserve` weights find room, besides one that comes in this cycle or came in the last
     o : flits
     """
 
-    reserve = 8
+    reserve = 16    # more than are under way in `UpdateEngine`: 6 before its optimiser, one in 9 cycles in there
 
     def __init__(self, config: ChipConfig):
         self.config = config
@@ -55,23 +56,25 @@ class Outbox(wiring.Component):
             m.d.comb += [queue.w_data.eq(port.p), queue.w_en.eq(port.valid & port.p.targets.any())]
             queues.append(queue)
             if kind == Kind.WEIGHTS:
-                m.d.sync += self.o_room.eq(queue.level <= depth - self.reserve)
+                m.d.sync += self.o_room.eq(queue.level < depth - self.reserve)
         widest = row_layout(config, self._kinds[-1])["row"].width
         flits = packet_flits(widest)
         # Kept as the flits that are still to go, the next one lowest.
-        packet, left, chosen = Signal(flits * FLIT_BITS), Signal(range(flits + 1)), Signal(range(len(queues)))
+        packet, left, chosen = Signal(flits * FLIT_BITS), Signal(range(flits + 1)), Signal(range(max(len(queues), 2)))
         m.d.comb += [self.o.valid.eq(left != 0), self.o.p.data.eq(packet[:FLIT_BITS]), self.o.p.last.eq(left == 1)]
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += [packet.eq(packet[FLIT_BITS:]), left.eq(left - 1)]
         ready = Cat(queue.r_rdy for queue in queues)
+        again = Signal()        # chosen is the kind that was sent last
         with m.Switch(chosen):
             for number, (kind, queue) in enumerate(zip(self._kinds, queues, strict=True)):
                 with m.Case(number):
-                    # The next kind in turn that has a row.
-                    for ahead in reversed(range(1, len(queues) + 1)):
-                        other = (number + ahead) % len(queues)
-                        with m.If(ready[other]):
-                            m.d.sync += chosen.eq(other)
+                    # The next kind in turn that has a row, which then stays chosen until its row is sent.
+                    with m.If((left == 0) | again | ~queue.r_rdy):
+                        for ahead in reversed(range(1, len(queues) + 1)):
+                            other = (number + ahead) % len(queues)
+                            with m.If(ready[other]):
+                                m.d.sync += [chosen.eq(other), again.eq(ahead == len(queues))]
                     layout = row_layout(config, kind)
                     length = packet_flits(layout["row"].width)
                     with m.If((left == 0) & queue.r_rdy):

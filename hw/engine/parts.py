@@ -1,10 +1,10 @@
 """One sequence of runs for many cores: parts are told to all, and end when all have ended."""
 
 from amaranth.hdl import Cat, Module, Signal
-from amaranth.lib import data, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .sequence import Sequencer
+from .sequence import Command, Sequencer
 
 _LEVELS = tuple(name for part in Sequencer.parts for name in (part, f"{part}_start"))
 
@@ -66,12 +66,12 @@ class Follower(wiring.Component):
 class Conductor(wiring.Component):
     """The sequencer of a mesh: one `Sequencer`, whose parts are those of all cores together.
 
-    A part ends once every core has reported it done, after all were seen at it; so it takes `round_trip` cycles
-    more than its longest core.
+    A part ends once every core has reported it done, after all were seen at it: at the cores `round_trip` cycles after
+    the last of them was done, where a core alone takes one.
 
     Members
     -------
-    i : runs; they wait while a core clears its counters
+    i : runs; they wait while a core clears its counters, which is known two cycles after its `i_counting`
     o_parts, i_reports : to every core, from each of them
     o_busy : a run is under way, or a core is at work for one
     """
@@ -82,7 +82,7 @@ class Conductor(wiring.Component):
         self._cores = cores
         self._sequencer = Sequencer(slots=slots)
         super().__init__({
-            "i": In(self._sequencer.signature.members["i"].signature), "o_parts": Out(Parts),
+            "i": In(stream.Signature(Command)), "o_parts": Out(Parts),
             "i_reports": In(Report).array(cores), "o_busy": Out(1),
         })
 
@@ -92,11 +92,13 @@ class Conductor(wiring.Component):
         for name in (*_LEVELS, "clear", "front_slot", "rear_slot", "offset", "busy", "slots"):
             m.d.comb += self.o_parts[name].eq(getattr(sequencer, f"o_{name}"))
         any_busy, counting = Signal(), Signal()
+        told = Signal(3)        # that a run is under way; what the cores answer to it follows at once
         settle = Signal(range(self.round_trip + 1))  # reports of what was told last are still to come
         m.d.sync += [
             any_busy.eq(Cat(report.busy for report in self.i_reports).any()),
             counting.eq(Cat(report.counting for report in self.i_reports).any()),
         ]
+        m.d.sync += told.eq(Cat(sequencer.o_busy, told))
         clearing = Signal()
         m.d.sync += clearing.eq(Cat(report.clearing for report in self.i_reports).any())
         with m.If(sequencer.o_clear):
@@ -106,7 +108,8 @@ class Conductor(wiring.Component):
         m.d.comb += [
             sequencer.i.payload.eq(self.i.payload), sequencer.i.valid.eq(self.i.valid & ~counting),
             self.i.ready.eq(sequencer.i.ready & ~counting),
-            sequencer.i_clearing.eq(clearing | (settle != 0)), self.o_busy.eq(sequencer.o_busy | any_busy),
+            sequencer.i_clearing.eq(clearing | (settle != 0)),
+            self.o_busy.eq(sequencer.o_busy | told.any() | any_busy),
         ]
         for part in Sequencer.parts:
             done, seen = Signal(name=f"{part}_done"), Signal(name=f"{part}_seen")

@@ -19,10 +19,10 @@ CASES = [(1, 1), (1, 4), (2, 1), (3, 5), (5, 2)]  # layers, steps
 PACE, FIRST = 2, 2  # cycles per item, and from the start to the first
 
 
-def wavefront(mode: Mode, *, layers: int, steps: int):
+def wavefront(mode: Mode, *, layers: int, steps: int, present: int):
     """(active, step or None, start or None, end or None, layer) of every item, in order."""
     if mode == Mode.GRADIENT:
-        return [(1, None, None, None, layer) for layer in range(layers)]
+        return [(present >> layer & 1, None, None, None, layer) for layer in range(layers)]
     result = []
     for slot in range(steps + layers - 1):
         for position in range(layers):
@@ -31,15 +31,18 @@ def wavefront(mode: Mode, *, layers: int, steps: int):
             step = (steps - 1 - lag if mode == Mode.BACKWARD else lag) if active else None
             layer = layers - 1 - position if mode == Mode.BACKWARD else position
             end = int(step == steps - 1) if active else None
-            result.append((int(active), step, int(lag == 0), end, layer))
+            result.append((int(active) & present >> layer, step, int(lag == 0), end, layer))
     return result
 
 
-async def scheduled(dut, rng, *, stall: float):
+async def scheduled(dut, rng, *, stall: float, absent: bool):
     ports = Ports(dut, "schedule", PARTS["schedule"])
     for layers, steps in CASES:
         for mode in Mode:
-            expected = wavefront(mode, layers=layers, steps=steps)
+            # Any layer may be absent, those at both ends too.
+            present = rng.getrandbits(16) & ~(1 << rng.choice((0, layers - 1))) if absent else 0xFFFF
+            ports.put("i_present", present)
+            expected = wavefront(mode, layers=layers, steps=steps, present=present)
             sink = Sink(ports, "o", rng=rng, stall=stall)
             ports.put("i_mode", mode.value)
             ports.put("i_steps", steps)
@@ -74,10 +77,10 @@ async def scheduled(dut, rng, *, stall: float):
 
 
 @cocotb.test()
-@cocotb.parametrize(stall=[0.0, 0.6])
-async def schedule_is_the_wavefront(dut, stall):
+@cocotb.parametrize(stall=[0.0, 0.6], absent=[False, True])
+async def schedule_is_the_wavefront(dut, stall, absent):
     await reset(dut, BANK)
-    await scheduled(dut, random.Random(PARAMETERS["seed"]), stall=stall)
+    await scheduled(dut, random.Random(PARAMETERS["seed"]), stall=stall, absent=absent)
 
 
 class Bounded(Source):
@@ -256,7 +259,8 @@ async def beats_keep_their_order(dut, name, layers, gap):
 async def faults_are_found(dut):
     await reset(dut, BANK)
     outputs = Ports(dut, "schedule", PARTS["schedule"]).outputs
-    assert await faulty(dut, BANK, outputs, lambda rng: scheduled(dut, rng, stall=0.3), seed=PARAMETERS["seed"])
+    assert await faulty(dut, BANK, outputs, lambda rng: scheduled(dut, rng, stall=0.3, absent=True),
+                        seed=PARAMETERS["seed"])
     outputs = Ports(dut, "ends_4", PARTS["ends_4"]).outputs
     assert await faulty(dut, BANK, outputs, lambda rng: ends(dut, "ends_4", rng, layers=2, gap=0.3),
                         seed=PARAMETERS["seed"])

@@ -7,12 +7,17 @@ from amaranth.lib.wiring import Out
 from autapse.hw.contract.chip import ChipConfig
 from autapse.hw.contract.geometry import geometry
 from autapse.hw.contract.program import Space
+from autapse.hw.contract.rows import Kind
+from autapse.hw.engine.arrivals import Arrivals
 from autapse.hw.engine.beats import Collector, Feeder
 from autapse.hw.engine.bus import BusServer
 from autapse.hw.engine.gradient import GradientEngine
 from autapse.hw.engine.history import History
+from autapse.hw.engine.inbox import Inbox
 from autapse.hw.engine.lanes import Lanes
 from autapse.hw.engine.memory import BusMemory, SynapseMemory
+from autapse.hw.engine.mirror import MirrorSender
+from autapse.hw.engine.outbox import Outbox
 from autapse.hw.engine.readout import LossEngine
 from autapse.hw.engine.registers import Counters, Registers
 from autapse.hw.engine.scan import EventList, Scanner
@@ -21,6 +26,7 @@ from autapse.hw.engine.sequence import Sequencer
 from autapse.hw.engine.update import UpdateEngine
 from autapse.hw.engine.walk import Walker
 from engine_bank import Bank
+from mesh_parts import Conducted, Gated, Mirrored
 
 FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
 
@@ -69,8 +75,8 @@ class Served(wiring.Component):
 
     written = (Space.SPIKES, Space.TARGETS, Space.ERROR_INPUTS, Space.READOUTS)
 
-    def __init__(self, config: ChipConfig):
-        self.config, self.small = config, {Space.REGISTERS: 17, Space.COUNTERS: 20, Space.IDENTITY: 9}
+    def __init__(self, config: ChipConfig, *, small: dict[Space, int] | None = None):
+        self.config, self.small = config, small or {Space.REGISTERS: 17, Space.COUNTERS: 20, Space.IDENTITY: 9}
         self.memories = {
             space: SynapseMemory(lanes=config.lanes, depth=depth) if space == Space.SYNAPSES
             else BusMemory(width=width, depth=depth, readers=1 + (space == Space.READOUTS),
@@ -163,7 +169,35 @@ def events() -> dict:
     }
 
 
-PARTS = {"memories": memories, "runs": runs, "order": order, "sums": sums, "update": update, "events": events}
+MESHES = {   # by lanes: cores, slots of steps and the room of the outbox are no two alike
+    "1": ChipConfig(lanes=1, units=1, mesh_width=2, step_slots=2, outbox=8, layers=2, events=11, synapses=900,
+                    spike_rows=30, error_rows=40, remote_rows=50, routes=70),
+    "4": ChipConfig(lanes=4, units=2, mesh_width=3, mesh_height=2, step_slots=8, outbox=64, layers=5, events=90,
+                    synapses=3000, spike_rows=300, error_rows=400, remote_rows=500, routes=70),
+    "8": ChipConfig(lanes=8, units=2, mesh_width=5, mesh_height=4, step_slots=4, outbox=16, layers=16, events=70,
+                    synapses=5000, spike_rows=90, error_rows=200, remote_rows=130, routes=40),
+    # Sends and takes spikes alone.
+    "plain": ChipConfig(lanes=4, units=1, mesh_width=2, training=False, step_slots=2, outbox=8, layers=3, events=20,
+                        spike_rows=50),
+}
+
+
+def mesh() -> dict:
+    return {
+        "arrivals": Arrivals(MESHES["4"]),
+        **{f"outbox_{size}": Outbox(config) for size, config in MESHES.items()},
+        **{f"inbox_{size}": Inbox(config) for size, config in MESHES.items()},
+        "forward_1": Gated(MESHES["1"], kind=Kind.SPIKES), "forward_8": Gated(MESHES["8"], kind=Kind.SPIKES),
+        "backward_4": Gated(MESHES["4"], kind=Kind.ERRORS),
+        **{f"mirror_{lanes}": MirrorSender(MESHES[lanes]) for lanes in ("1", "4", "8")},
+        "mirrored": Mirrored(MESHES["1"]),
+        "cores_2": Conducted(cores=2, slots=1), "cores_6": Conducted(cores=6, slots=2),
+        "cores_20": Conducted(cores=20, slots=2),
+    }
+
+
+PARTS = {"memories": memories, "runs": runs, "order": order, "sums": sums, "update": update, "events": events,
+         "mesh": mesh}
 
 
 def bank(name: str) -> Bank:

@@ -13,7 +13,9 @@ HERE = Path(__file__).parent
 BENCHES = {"memories": ("memories", 71), "order": ("order", 73), "sums": ("sums", 79),
            "registers": ("memories", 83), "sequence": ("runs", 107), "bus": ("runs", 109),
            "update": ("update", 89), "gradient": ("update", 97), "events": ("events", 97),
-           "walk": ("events", 101), "history": ("events", 103)}
+           "walk": ("events", 101), "history": ("events", 103),
+           "mesh_rows": ("mesh", 113), "mesh_gate": ("mesh", 127), "mesh_mirror": ("mesh", 131),
+           "mesh_parts": ("mesh", 137)}
 
 
 def simulate(name: str, *, sim: str, faults: bool, cycles: int):
