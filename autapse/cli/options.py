@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ..sw_driver.compile import METHODS, check_method, mesh_size
 from ..sw_driver.data import SOURCES, Data
 from ..sw_driver.device import Device
 from ..sw_driver.device import open as open_device
@@ -39,8 +40,39 @@ Other = Annotated[float, typer.Option("--other", help="What mean squared error w
                                       "not of; the right one shall reach 1.")]
 Seed = Annotated[int, typer.Option("--seed", help="Decides initial weights and the order of the samples.")]
 Limit = Annotated[int | None, typer.Option("--limit", help="Use the first N training and the first N test samples.")]
+Mesh = Annotated[str | None, typer.Option("--mesh", help="Simulate a mesh of columns x rows cores, such as 5x4.")]
+Lanes = Annotated[int | None, typer.Option("--lanes", help="Synapses that an engine of the simulated chip, or of each "
+                                           "of its cores, adds per cycle; a power of two.")]
+Place = Annotated[str | None, typer.Option("--place", help="How a network is spread over the mesh: "
+                                           + ", ".join(METHODS) + ".")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result to this file as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")]
+
+
+def on_mesh(name: str, *, mesh: str | None, lanes: int | None, place: str | None) -> str:
+    """The device's name with --mesh, --lanes and --place as options of it.
+
+    Raises
+    ------
+    SpecError
+        If the device is not simulated, has such an option already, or mesh or place is none.
+    """
+    given = {"mesh": mesh, "lanes": lanes, "place": place}
+    given = {key: value for key, value in given.items() if value is not None}
+    if not given:
+        return name
+    kind, _, rest = name.partition(":")
+    if kind != "sim":
+        raise SpecError(f"--{next(iter(given))} is for the simulated chip, not for {name}; name the device sim")
+    for item in rest.split(","):
+        key = item.partition("=")[0].strip()
+        if key in given:
+            raise SpecError(f"--{key} is given twice: the device {name} has {item} already")
+    if mesh is not None:
+        mesh_size(mesh)
+    if place is not None:
+        check_method(place)
+    return kind + ":" + ",".join([*filter(None, [rest]), *(f"{key}={value}" for key, value in given.items())])
 
 
 @contextmanager

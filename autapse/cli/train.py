@@ -39,6 +39,9 @@ def engine_lines(counters: dict) -> list[str]:
 
 def train(
     device: Annotated[str, typer.Option("--device", help="golden, golden:cuda, sim, sim:lanes=8,units=2.")] = "golden",
+    mesh: given.Mesh = None,
+    lanes: given.Lanes = None,
+    place: given.Place = None,
     data: given.DataName = "digits",
     net: given.Net = None,
     steps: given.Steps = None,
@@ -67,6 +70,7 @@ def train(
     quiet: given.Quiet = False,
 ) -> int:
     """Train a spiking network by back-propagation through time."""
+    device = given.on_mesh(device, mesh=mesh, lanes=lanes, place=place)
     if trace is not None and resume is not None:
         raise SpecError("--trace is for a run from the start; it cannot go with --resume")
     source = load_data(data, encoder=encoder, pool=pool).first(limit)

@@ -30,6 +30,9 @@ def _pair(text: str) -> list[str]:
 
 def verify(
     devices: Annotated[str, typer.Option("--devices", help="The two devices, separated by a comma.")] = "golden,sim",
+    mesh: given.Mesh = None,
+    lanes: given.Lanes = None,
+    place: given.Place = None,
     data: given.DataName = "digits",
     net: given.Net = None,
     steps: given.Steps = None,
@@ -50,6 +53,10 @@ def verify(
 ) -> int:
     """Train on two devices side by side and compare every readout, trace and weight; exit 1 if any word differs."""
     names = _pair(devices)
+    # The options are for those of the two that are simulated; if none is, for the second, which says so.
+    simulated = [index for index, name in enumerate(names) if name.partition(":")[0] == "sim"] or [1]
+    for index in simulated:
+        names[index] = given.on_mesh(names[index], mesh=mesh, lanes=lanes, place=place)
     whole(epochs, "epochs", least=1)
     source = load_data(data, encoder=encoder, pool=pool).first(limit)
     network = given.network_of(net, steps=steps, decay=decay, data=source)

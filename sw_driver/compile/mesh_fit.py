@@ -86,8 +86,7 @@ def check_mesh(network: Network, training: TrainingSpec | None, config: ChipConf
         asked, have = core.placing.needs.get(name, 0), getattr(config, name)
         if asked > have:
             raise Misfit(f"network {network} needs {asked} {what} at core {core.core}, {asked - have} more than the "
-                         f"{have} that each core has{_most(core, name)}; {remedy}, use more cores, or build larger "
-                         "ones")
+                         f"{have} that each core has{_most(core, name)}; {remedy}; or use more cores, or larger ones")
     for space, name in _FIELDS.items():
         rows = geometry(config).get(space, (0, 0))[1]
         if rows * config.lanes > 1 << ADDRESS_BITS:

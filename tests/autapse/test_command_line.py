@@ -99,6 +99,18 @@ def test_without_net_the_data_decides(tmp_path, capsys):
     (["train", "surplus"], "unexpected extra argument"),
     (["verify", "--devices", "golden"], "--devices must name two devices"),
     (["verify", "--devices", "golden,golden", "--epochs", "0"], "epochs must be at least 1, not 0"),
+    (["train", "--device", "sim", "--mesh", "0x3"], "a mesh has from 1 to 20 cores, 0x3 is 0"),
+    (["train", "--device", "sim", "--mesh", "7x3"], "a mesh has from 1 to 20 cores, 7x3 is 21"),
+    (["verify", "--mesh", "many"], "a mesh is columns x rows, such as 5x4, not 'many'"),
+    (["verify", "--mesh", "2x1", "--place", "best"], "there is no placement 'best'; known are even"),
+    (["verify", "--place", "even"], "place is for a mesh of cores; give mesh too, such as mesh=5x4"),
+    (["train", "--mesh", "2x1"], "--mesh is for the simulated chip, not for golden; name the device sim"),
+    (["verify", "--devices", "golden,golden", "--lanes", "4"], "--lanes is for the simulated chip, not for golden"),
+    (["train", "--device", "sim:mesh=2x1", "--mesh", "3x1"], ("--mesh is given twice: the device sim:mesh=2x1 has "
+     "mesh=2x1 already")),
+    (["verify", "--mesh", "2x1", "--lanes", "3"], "lanes must be a power of two from 1 to 32, not 3"),
+    (["verify", "--mesh", "2x1", "--steps", "300", "--net", "64-4-10"], ("a mesh takes at most 256 steps per sample, "
+     "64-4-10 has 300; use fewer")),
     (["info", "--checkpoint", "none"], "cannot read checkpoint none"),
     (["dance"], "No such command 'dance'"),
     ([], "Missing command"),
@@ -110,6 +122,16 @@ def test_bad_input_is_one_line_and_code_two(tmp_path, monkeypatch, capsys, argum
     lines = errors.splitlines()
     assert len(lines) == 1 and lines[0].startswith("autapse: ") and part in lines[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_of_a_mesh_extend_the_simulated_device():
+    from autapse.cli.options import on_mesh
+    assert on_mesh("sim", mesh="3x2", lanes=4, place="even") == "sim:mesh=3x2,lanes=4,place=even"
+    assert on_mesh("sim:units=1", mesh=None, lanes=4, place=None) == "sim:units=1,lanes=4"
+    assert on_mesh("golden", mesh=None, lanes=None, place=None) == "golden"
+    with ap.open(on_mesh("sim:units=1", mesh="3x2", lanes=4, place="even")) as device:
+        config = device._choose(ap.Network([ap.Linear(5, 9), ap.LIF()], steps=2), None)
+    assert (config.mesh_width, config.mesh_height, config.lanes, config.units) == (3, 2, 4, 1)
 
 
 def test_a_place_that_cannot_be_written(tmp_path, capsys):

@@ -113,7 +113,7 @@ class MeshBus:
 
     def _came(self, core, kind, layer, step, expected):
         came = core.arrived.pop((kind, layer, step), 0)
-        assert came == expected, f"layer {layer}, step {step}: {came} rows of {kind.name} came, {expected} are waited for"
+        assert came == expected, f"layer {layer}, step {step} waits for {expected} rows of {kind.name}, {came} came"
 
     def _nothing_left(self):
         assert not any(core.arrived for core in self.cores), "rows that nobody waited for"
