@@ -57,8 +57,8 @@ def map_command(
     placer(place)
     _check_core(lanes, units)
     if plot is not None:
-        from ..sw_driver.report.mesh import check_plot
-        check_plot(plot)
+        from ..verification.bench.show import check_format
+        check_format(plot)
     network = given.network_of(net, steps=steps, decay=decay, data=None)
     training = TrainingSpec(batch=batch, momentum=momentum)
     activity = None if data is None else _measured(network, training, data, encoder=encoder, pool=pool, seed=seed)
@@ -133,13 +133,13 @@ def _print(found: Mapping, console: Console) -> None:
         console.print("fullest links: " + ", ".join(f"{one} to {two}: {flits:,.0f} ({flits / told.per_sample:.0%})"
                                                     for flits, (one, two) in fullest) + " flits per sample (of cycles)",
                       highlight=False)
-    bound = "of all plans the best" if found.balance.exact else (
+    bound = "of all plans the best" if found.exact else (
         f"at most {found.balance.longest / found.balance.bound - 1:.0%} above the best plan")
     console.print(f"work of the longest core: {found.balance.longest:,.0f} cycles per sample, {bound}", highlight=False)
     console.print(f"predicted: {told.per_sample:,.0f} cycles per sample, {told.cycles:,} per batch of {told.samples}, "
                   f"{told.update:,} of them update", highlight=False)
-    console.print(f"one core alone: {alone.per_sample:,.0f} cycles per sample, {alone.per_sample / told.per_sample:.1f} "
-                  "times as many", highlight=False)
+    console.print(f"one core alone: {alone.per_sample:,.0f} cycles per sample, "
+                  f"{alone.per_sample / told.per_sample:.1f} times as many", highlight=False)
 
 
 def _print_cores(found: Mapping, console: Console) -> None:

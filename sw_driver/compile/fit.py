@@ -7,12 +7,10 @@ from ...hw.contract.geometry import geometry
 from ..errors import SpecError
 from ..network import Network, TrainingSpec
 from .layout import lay_out
+from .work import ERRORS, MASKED, SPIKES
 
 GRADIENTS = ("auto", "batch", "running")
 BLOCK_RAM_BITS = 208 * 18432  # of an ECP5-85F, the largest part that the open tools' boards have
-
-# What the choice of a gradient assumes of data it has not seen: shares of spikes, of errors, of groups with a mask.
-_SPIKES, _ERRORS, _MASKED = 0.15, 0.3, 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +32,11 @@ def _estimated_cycles(network: Network, training: TrainingSpec, *, lanes: int, u
     forward = backward = gradient = update = 0.0
     for index, layer in enumerate(network.layers):
         groups, inputs = -(-layer.outputs // lanes), layer.inputs + layer.bias
-        forward += groups * (layer.inputs * _SPIKES + layer.bias)
-        gradient += groups * (layer.inputs * _SPIKES + layer.bias) * min(1.0, _ERRORS * lanes)
+        forward += groups * (layer.inputs * SPIKES + layer.bias)
+        gradient += groups * (layer.inputs * SPIKES + layer.bias) * min(1.0, ERRORS * lanes)
         update += groups * inputs * max(9, lanes // units + 2) / training.batch / network.steps
         if index + 1 < len(network.layers):
-            backward += groups * _MASKED * network.layers[index + 1].outputs * _ERRORS
+            backward += groups * MASKED * network.layers[index + 1].outputs * ERRORS
     front = max(forward, backward)
     return (network.steps * (front + max(gradient, update)),
             network.steps * (max(front, gradient) + update))

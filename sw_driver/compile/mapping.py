@@ -1,21 +1,19 @@
 """From a network to cores: cuts, places, memory, traffic and time, all in one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..network import Network, TrainingSpec
+from .balance import Balance, balance
 from .memory import core_bits, core_rows
-from .partition import Balance, balance, partition
+from .partition import is_exact, partition
 from .place import PLACERS, Cost, cost_of, placed, placer
 from .plan import Plan
-from .predict import Prediction, predict
+from .predict import Prediction, Progress, predict
 from .routes import Mesh
 from .traffic import Traffic, traffic_of
 from .work import Activity, Work, assumed_activity, work_of
-
-Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +26,7 @@ class Mapping:
     costs : of each placement that was looked at, by name
     rows, bits : of each memory, by core
     alone : prediction of the same network on one such core
+    exact : the plan is the best of all
     """
 
     network: Network
@@ -45,17 +44,13 @@ class Mapping:
     costs: dict[str, Cost]
     prediction: Prediction
     alone: Prediction
-    rows: list[dict[str, int]] = field(default_factory=list)
-    bits: list[dict[str, int]] = field(default_factory=list)
+    exact: bool
+    rows: list[dict[str, int]]
+    bits: list[dict[str, int]]
 
     @property
     def mesh(self) -> Mesh:
         return Mesh(self.plan.mesh_width, self.plan.mesh_height)
-
-
-def alone_plan(network: Network, work: Work) -> Plan:
-    """All of a network at one core."""
-    return partition(network, work, 1, 1)
 
 
 def map_network(network: Network, mesh_width: int, mesh_height: int, *, lanes: int = 8, units: int | None = None,
@@ -80,12 +75,12 @@ def map_network(network: Network, mesh_width: int, mesh_height: int, *, lanes: i
     units = min(2, lanes) if units is None else units
     training = training or TrainingSpec()
     activity = activity or assumed_activity(network)
-    core = {"lanes": lanes, "units": units, "batch": training.batch}
-    work = work_of(network, activity, **core)
+    batch = training.batch
+    work = work_of(network, activity, lanes=lanes, units=units, batch=batch)
     plan = partition(network, work, mesh_width, mesh_height, training=training, spread=spread, synapses=synapses,
                      progress=progress)
     even = balance(plan, work)
-    virtual = traffic_of(network, plan, lanes=lanes, batch=training.batch)
+    virtual = traffic_of(network, plan, lanes=lanes, batch=batch)
     mesh = Mesh(mesh_width, mesh_height)
     places = {name: found.place(virtual, mesh_width, mesh_height, seed=seed,
                                 progress=progress if found is chosen else None)
@@ -93,13 +88,15 @@ def map_network(network: Network, mesh_width: int, mesh_height: int, *, lanes: i
     costs = {name: cost_of(virtual, mesh, where) for name, where in places.items()}
     where = places[method]
     plan, traffic = placed(plan, where), virtual.moved(where)
-    even = Balance(cores=even.cores[np.argsort(where)], bound=even.bound, exact=even.exact)
+    even = Balance(cores=even.cores[np.argsort(where)], bound=even.bound)
     rows = core_rows(network, training, plan, lanes=lanes, units=units)
     bits = [core_bits(need, lanes=lanes, units=units, nodes=plan.nodes, training=True) for need in rows]
-    return Mapping(network=network, training=training, lanes=lanes, units=units, method=method, seed=seed, spread=spread,
-                   activity=activity, work=work, plan=plan, balance=even, traffic=traffic, costs=costs, rows=rows,
-                   bits=bits, prediction=predict(network, plan, activity, **core, progress=progress),
-                   alone=predict(network, alone_plan(network, work), activity, **core))
+    return Mapping(
+        network=network, training=training, lanes=lanes, units=units, method=method, seed=seed, spread=spread,
+        activity=activity, work=work, plan=plan, balance=even, traffic=traffic, costs=costs, rows=rows, bits=bits,
+        exact=spread == "all" and is_exact(work, plan.nodes),
+        prediction=predict(network, plan, activity, lanes=lanes, units=units, batch=batch, progress=progress),
+        alone=predict(network, partition(network, work, 1, 1), activity, lanes=lanes, units=units, batch=batch))
 
 
 def as_dict(mapping: Mapping) -> dict:
@@ -113,7 +110,7 @@ def as_dict(mapping: Mapping) -> dict:
         "cuts": [{"layer": cut.layer, "first": cut.first, "last": cut.last, "core": cut.core}
                  for cut in mapping.plan.cuts],
         "balance": {"cores": mapping.balance.cores.tolist(), "longest": mapping.balance.longest,
-                    "bound": mapping.balance.bound, "exact": mapping.balance.exact},
+                    "bound": mapping.balance.bound, "exact": mapping.exact},
         "costs": {name: {"flit_hops": cost.flit_hops, "mean": cost.mean, "maximum": cost.maximum, "total": cost.total}
                   for name, cost in mapping.costs.items()},
         "memory": [{"rows": rows, "bits": bits} for rows, bits in zip(mapping.rows, mapping.bits, strict=True)],

@@ -3,10 +3,8 @@
 from ...hw.contract.chip import MAP_BITS, ChipConfig
 from ...hw.contract.geometry import geometry
 from ..network import Network, TrainingSpec
-from .partition import synapse_rows
 from .plan import Plan
-
-_LEAST_OUTBOX = 64
+from .room import synapse_rows
 
 
 def core_rows(network: Network, training: TrainingSpec | None, plan: Plan, *, lanes: int,
@@ -58,7 +56,5 @@ def core_rows(network: Network, training: TrainingSpec | None, plan: Plan, *, la
 
 def core_bits(rows: dict[str, int], *, lanes: int, units: int, nodes: int, training: bool) -> dict[str, int]:
     """Bits of each memory of a core with just these rows, by its space's name; two samples at once."""
-    mesh = {"mesh_width": nodes, "outbox": _LEAST_OUTBOX} if nodes > 1 else {}
-    fields = rows if training else {name: count for name, count in rows.items() if name != "error_inputs"}
-    config = ChipConfig(lanes=lanes, units=units, training=training, **mesh, **fields)
+    config = ChipConfig(lanes=lanes, units=units, training=training, mesh_width=nodes).replace(**rows)
     return {space.name.lower(): width * count for space, (width, count) in geometry(config).items()}

@@ -98,7 +98,7 @@ class RandomBest:
 
 
 class Annealed:
-    """Swaps of two places, taken if cheaper, or with a chance that falls as it cools; starts from the best of the others.
+    """Swaps of two places, taken if cheaper, or with a chance that falls as it cools, from the best of the others on.
 
     What a swap changes is computed from the flows of its two cores alone. The cheapest placement ever seen is the
     result, so it is never dearer than row-major, serpentine or random of the same seed.
@@ -114,7 +114,7 @@ class Annealed:
     def place(self, traffic, width, height, *, seed, progress=None):
         mesh = Mesh(width, height)
         loads = _Loads(traffic, mesh)
-        starts = [placer.place(traffic, width, height, seed=seed) for placer in (RowMajor(), Serpentine(), RandomBest())]
+        starts = [other.place(traffic, width, height, seed=seed) for other in (RowMajor(), Serpentine(), RandomBest())]
         places = min(starts, key=lambda start: loads.total(loads.all(start))).copy()
         if loads.nodes == 1 or not traffic.flows:
             return places
@@ -140,7 +140,7 @@ class Annealed:
                     best, least = places.copy(), total
             if progress is not None and move % 256 == 0:
                 progress("annealing", move / moves)
-        return min((best, *starts), key=lambda found: (cost_of(traffic, mesh, found).total))
+        return min((*starts, best), key=lambda found: cost_of(traffic, mesh, found).total)
 
 
 class _Loads:

@@ -1,7 +1,7 @@
 """Cycles of the machines of a core and of the network between cores: every constant that the predictions use.
 
-Each stands for a stage that the core's own docstrings and tests describe (hw/engine, hw/neuron, docs/core.md). Latencies
-count from the cycle in which something is taken to the one in which its result can be.
+Each stands for a stage that the core's own docstrings and tests describe (hw/engine, hw/neuron, docs/core.md).
+Latencies count from the cycle in which something is taken to the one in which its result can be.
 """
 
 # Order of the items (hw/engine/schedule.py).

@@ -26,9 +26,9 @@ class Flow:
 class Traffic:
     """Flows between the cores of a mesh.
 
-    Every row of spikes and of errors is sent, whatever is in it, since its receivers count rows; so traffic follows from
-    network and plan alone, and is as exact as it would be if it were measured. Rows of weights go once per batch;
-    their share of a sample counts.
+    Every row of spikes and of errors is sent, whatever is in it, since its receivers count rows; so traffic follows
+    from network and plan alone, and is as exact as it would be if it were measured. Rows of weights go once per batch;
+    a sample's share counts.
     """
 
     nodes: int

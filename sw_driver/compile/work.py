@@ -172,7 +172,7 @@ def work_of(network: Network, activity: Activity, *, lanes: int, units: int, bat
     """The work of a network by layer and group, from what it does on data; updates come every `batch` samples."""
     beats, steps = lanes // units, network.steps
     layers = []
-    visits = dict.fromkeys(("forward", "backward", "gradient"), 0.0)
+    visits: dict[str, float] = dict.fromkeys(("forward", "backward", "gradient"), 0.0)
     for index, layer in enumerate(network.layers):
         groups = -(-layer.outputs // lanes)
         rows = by_group(activity.spikes[index], lanes)                          # (N, T, input groups)

@@ -16,7 +16,7 @@ _STYLE: dict = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": INK,
           "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True,
           "svg.hashsalt": "autapse", "legend.frameon": False}
 
-_PLAIN: dict = {**_STYLE, "axes.grid": False}
+PLAIN: dict = {**_STYLE, "axes.grid": False}
 
 
 def _svg(figure: Figure) -> str:
@@ -55,7 +55,7 @@ def learning_curve(history: list[dict]) -> str:
 
 def spike_raster(rows: list[tuple[str, np.ndarray]]) -> str:
     """Spikes of one sample: per layer a title and an array (T, n) of 0 and 1, one panel each."""
-    with matplotlib.rc_context(_PLAIN):
+    with matplotlib.rc_context(PLAIN):
         figure, panels = _figure(7.6, 0.6 + 1.5 * len(rows), nrows=len(rows), squeeze=False, sharex=True)
         for axes, (title, spikes), colour in zip(panels[:, 0], rows, [BLUE, GREEN, ORANGE] * len(rows), strict=False):
             steps, neurons = spikes.shape
@@ -120,7 +120,7 @@ def schedule(timeline: list[tuple[int, frozenset[str]]], names: Sequence[str]) -
 
 def confusion_matrix(confusion: np.ndarray) -> str:
     """Counts (C, C) of labels by predictions; the shade is the share of the label."""
-    with matplotlib.rc_context(_PLAIN):
+    with matplotlib.rc_context(PLAIN):
         classes = len(confusion)
         side = min(5.6, 1.4 + 0.36 * classes)
         figure, axes = _figure(side, side)
