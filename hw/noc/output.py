@@ -78,7 +78,8 @@ class OutputPort(wiring.Component):
             for source in range(sources):
                 room = free > self.granules[channel][source]
                 m.d.comb += self.may[channel][source].eq(room & (turn[source] | ~stopped))
-            with m.If(pending.any() & ~stopped):
+            served = chosen[channel] & (turn & arbiter.o_grant).any()
+            with m.If(served | (pending.any() & ~stopped)):
                 m.d.sync += turn.eq(Cat(turn[-1], turn[:-1]))
             m.d.sync += free.eq(free - taken + given)
 
