@@ -6,13 +6,30 @@ from ...hw.contract.chip import MAX_NODES
 from ..errors import SpecError
 from ..network import Network, TrainingSpec
 from .even import even_plan
+from .partition import partition
+from .place import PLACERS, placed, placer
 from .plan import Plan
+from .traffic import traffic_of
+from .work import assumed_activity, work_of
 
 # A method takes (network, training, mesh_width, mesh_height, lanes) and always gives the same plan for the same.
 Method = Callable[[Network, TrainingSpec | None, int, int, int], Plan]
 
+def _worked(place: str) -> Method:
+    """Cuts by the work that is usual, then this placement of them."""
+    def method(network, training, width, height, lanes):
+        work = work_of(network, assumed_activity(network), lanes=lanes, units=min(2, lanes),
+                       batch=training.batch if training else 1)
+        plan = partition(network, work, width, height, training=training)
+        traffic = traffic_of(network, plan, lanes=lanes, batch=training.batch if training else 1)
+        return placed(plan, placer(place).place(traffic, width, height, seed=0))
+    return method
+
+
+# "even" spreads groups without looking at their work; the others cut by work (see partition) and place the cuts.
 METHODS: dict[str, Method] = {
     "even": lambda network, training, width, height, lanes: even_plan(network, width, height, lanes),
+    **{name: _worked(name) for name in PLACERS},
 }
 
 

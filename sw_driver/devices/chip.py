@@ -53,6 +53,7 @@ class ChipDevice(Device):
     place = "even"
 
     def __init__(self):
+        self._planned: tuple | None = None     # what the last plan was asked for, and the plan
         self._config: ChipConfig | None = None
         self._bus: Bus | None = None
         self._cores: Cores | None = None
@@ -73,9 +74,15 @@ class ChipDevice(Device):
 
     def plan(self, network, training, config: ChipConfig) -> Plan | None:
         """Which core of the chip holds which neurons; None for a core alone, which holds all."""
-        return None if config.nodes == 1 else plan_by(
-            self.place, network, training, mesh_width=config.mesh_width, mesh_height=config.mesh_height,
-            lanes=config.lanes)
+        if config.nodes == 1:
+            return None
+        # Placing may take seconds, and a plan is asked for before the chip's memories are chosen and after.
+        asked = network, training, config.mesh_width, config.mesh_height, config.lanes
+        if self._planned is None or self._planned[0] != asked:
+            plan = plan_by(self.place, network, training, mesh_width=config.mesh_width,
+                           mesh_height=config.mesh_height, lanes=config.lanes)
+            self._planned = asked, plan
+        return self._planned[1]
 
     def compile(self, network, training, config: ChipConfig) -> list[CoreProgram]:
         """A program for every core of the chip, or a Misfit."""
