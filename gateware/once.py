@@ -3,7 +3,7 @@
 import re
 
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import ClockDomain, ClockSignal, Fragment, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -75,7 +75,7 @@ class Place(wiring.Component):
 
     def elaborate(self, platform):
         if isinstance(platform, Apart):
-            return platform.instance(self)
+            return platform.take(self)
         m = Module()
         m.submodules.whole = whole = self.repeated.component()
         if whole.signature != self.signature:
@@ -88,23 +88,47 @@ class Place(wiring.Component):
 
 
 class Apart:
-    """An Amaranth platform that takes repeated modules out of a design; `modules` holds what it took, by name."""
+    """An Amaranth platform that takes repeated modules out of a design.
 
-    def __init__(self, *, reset: bool):
+    `modules` holds what it took, by name; `ports` what `stand_in` adds to the ports of the top.
+    """
+
+    def __init__(self, *, reset: bool = True):
         self.reset = reset
         self.modules: dict[str, Repeated] = {}
+        self.ports: dict = {}
 
-    def instance(self, place: Place) -> Instance:
-        """What stands at `place` instead of the module."""
+    def take(self, place: Place):
+        """Notes the module of `place`; what stands there instead."""
         repeated = place.repeated
         if self.modules.setdefault(repeated.name, repeated) is not repeated:
             raise ValueError(f"two repeated modules are called {repeated.name}; give each a name of its own")
+        return self.stand_in(place)
+
+    def stand_in(self, place: Place):
+        """An instance of the module."""
         ports: dict = {"i_clk": ClockSignal()}
         if self.reset:
             ports["i_rst"] = ResetSignal(allow_reset_less=True)
-        for name, (value, flow) in flat_ports(place, repeated.name).items():
+        for name, (value, flow) in flat_ports(place, place.repeated.name).items():
             ports[("i_" if flow == In else "o_") + name] = value
-        return Instance(repeated.name, **ports)
+        return Instance(place.repeated.name, **ports)
+
+    def alone(self, repeated: Repeated) -> str:
+        """RTLIL of the module, with the ports that `stand_in` connects."""
+        component = repeated.component()
+        top = Module()
+        top.domains.sync = domain = ClockDomain("sync", reset_less=not self.reset)
+        top.submodules.whole = component
+        ports = {name: (value, None) for name, (value, _) in self.module_ports(component, repeated.name).items()}
+        ports["clk"] = domain.clk, None
+        if self.reset:
+            ports["rst"] = domain.rst, None
+        return rtlil.convert(top, name=repeated.name, ports=ports, emit_src=False)
+
+    def module_ports(self, component, name: str) -> dict:
+        """{name: (value, flow)} of the ports of `component`, as the repeated module `name` has them."""
+        return flat_ports(component, name)
 
 
 def flat_ports(component, name: str) -> dict:
@@ -119,7 +143,7 @@ def flat_ports(component, name: str) -> dict:
     return {flat: port for flat, port in ports.items() if len(port[0])}
 
 
-def convert(component, *, name: str, ports: dict | None = None, reset: bool = True) -> dict[str, str]:
+def convert(component, *, name: str, ports: dict | None = None, apart: Apart | None = None) -> dict[str, str]:
     """`component` as RTLIL texts by module name: the top `name`, then each repeated module, once.
 
     Parameters
@@ -127,30 +151,22 @@ def convert(component, *, name: str, ports: dict | None = None, reset: bool = Tr
     component : any elaboratable; a component if `ports` is None
     name : of the top
     ports : of the top, as Amaranth's `rtlil.convert` takes them
-    reset : repeated modules have a reset
+    apart : takes the repeated modules out; a new one if None
 
     Raises
     ------
     ValueError
         If two repeated modules have one name, or one has the top's.
     """
-    apart = Apart(reset=reset)
-    texts = {name: rtlil.convert(component, name=name, platform=apart, ports=ports, emit_src=False)}
+    apart = apart or Apart()
+    if ports is None:
+        top = rtlil.convert(component, name=name, platform=apart, emit_src=False)
+    else:
+        fragment = Fragment.get(component, apart)
+        top = rtlil.convert(fragment, name=name, ports=ports | apart.ports, emit_src=False)
+    texts = {name: top}
     for repeated in apart.modules.values():
         if repeated.name in texts:
             raise ValueError(f"a repeated module must not be called {repeated.name}, as the whole design is")
-        texts[repeated.name] = _one(repeated, reset=reset)
+        texts[repeated.name] = apart.alone(repeated)
     return texts
-
-
-def _one(repeated: Repeated, *, reset: bool) -> str:
-    """The module alone, with the ports that `Apart.instance` connects."""
-    component = repeated.component()
-    top = Module()
-    top.domains.sync = domain = ClockDomain("sync", reset_less=not reset)
-    top.submodules.whole = component
-    ports = {flat: (value, None) for flat, (value, _) in flat_ports(component, repeated.name).items()}
-    ports["clk"] = domain.clk, None
-    if reset:
-        ports["rst"] = domain.rst, None
-    return rtlil.convert(top, name=repeated.name, ports=ports, emit_src=False)

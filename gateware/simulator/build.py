@@ -11,18 +11,18 @@ from pathlib import Path
 import platformdirs
 
 from ... import gateware, hw
+from .cut import joined
 from .tools import SimulatorError, find_compiler, find_verilator, output, processor, run
-from .verilog import check_ports, verilog_of
+from .verilog import Design, check_ports, verilog_of
 
 __all__ = ["SimulatorError", "build_simulator", "cache_folder", "find_simulator"]
 
-HARNESS = Path(__file__).with_name("harness.cpp")
+HARNESS, PLACE = Path(__file__).with_name("harness.cpp"), Path(__file__).with_name("place.h")
 
 # -O3 and the two x options let Verilator choose what is fastest where the design leaves values open; Amaranth's
 # designs give every register its initial value. Files and functions are cut so that all processors compile.
 _VERILATE = ["--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "--no-assert", "-Wno-fatal",
-             "-Wno-lint", "-Wno-style", "--prefix", "Vchip", "--top-module", "chip", "--output-split", "20000",
-             "--output-split-cfuncs", "2500"]
+             "-Wno-lint", "-Wno-style", "--output-split", "20000", "--output-split-cfuncs", "2500"]
 _COMPILE = ["-std=c++17", "-march=native", "-fno-stack-protector", "-fcf-protection=none", "-DVERILATOR=1",
             "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0", "-w"]
 # Single words and branches are what a chip is made of: vectors slow it down.
@@ -87,7 +87,7 @@ def build_simulator(component, *, recipe: str | None = None, cache_dir=None, pro
     entry = _entry(recipe, folder) if recipe else None
     say("generating the chip", 0.0)
     design = verilog_of(component, collisions=collisions)
-    program = folder / f"simulator-{_key(design, *tools)}"
+    program = folder / f"simulator-{_key(*design.texts.values(), _joined(design), *tools)}"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as name:
@@ -102,15 +102,25 @@ def build_simulator(component, *, recipe: str | None = None, cache_dir=None, pro
     return program
 
 
-def _compile(design: str, work: Path, say) -> None:
+def _joined(design: Design) -> str:
+    """The C++ that joins the models; what draws random words must not sleep."""
+    return joined(design.cuts, sleepless=frozenset(name for name, text in design.texts.items() if "$urandom" in text))
+
+
+def _compile(design: Design, work: Path, say) -> None:
     """Leaves the executable of `design` as work / "chip"."""
     verilator, root = find_verilator()
     compiler = find_compiler()
-    (work / "chip.v").write_text(design)
-    say("verilating", 0.25)
-    run([verilator, *_VERILATE, "--Mdir", work / "cpp", work / "chip.v"], VERILATOR_ROOT=str(root))
-    flags = [*_COMPILE, "-I", work / "cpp", "-I", root / "include", "-I", root / "include" / "vltstd"]
-    jobs = _sources(work, root)
+    (work / "chip.h").write_text(_joined(design))
+    for number, (name, text) in enumerate(design.texts.items()):
+        say(f"verilating, {number} of {len(design.texts)} modules", 0.25 + 0.1 * number / len(design.texts))
+        (work / f"{name}.v").write_text(text)
+        run([verilator, *_VERILATE, "--prefix", f"V{name}", "--top-module", name, "--Mdir", work / f"V{name}",
+             work / f"{name}.v"], VERILATOR_ROOT=str(root))
+    folders = [work, *(work / f"V{name}" for name in design.texts), HARNESS.parent, root / "include",
+               root / "include" / "vltstd"]
+    flags = [*_COMPILE, *(f"-I{folder}" for folder in folders)]
+    jobs = _sources(work, root, design.texts)
     whole = sum(size for size, _, _ in jobs)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         sizes = {pool.submit(run, [compiler, *flags, *options, "-c", source, "-o", work / f"{number}.o"]): size
@@ -127,17 +137,21 @@ def _compile(design: str, work: Path, say) -> None:
     run([compiler, *(work / f"{number}.o" for number in range(len(jobs))), "-o", work / "chip", "-pthread", "-latomic"])
 
 
-def _sources(work: Path, root: Path) -> list[tuple[int, Path, list[str]]]:
+def _sources(work: Path, root: Path, modules) -> list[tuple[int, Path, list[str]]]:
     """(size, file, options) of all to compile: the harness, then the largest first, so that none is left for the end.
 
-    What Verilator calls Slow runs once; as one file, for of small ones reading the same headers takes the most time.
+    What Verilator calls Slow runs once; as one file per module, for of small ones reading the same headers takes the
+    most time.
     """
-    made = sorted((work / "cpp").glob("*.cpp"))
-    slow = [source for source in made if source.stem.endswith("Slow")]
-    once = work / "once.cpp"
-    once.write_text("".join(f'#include "{source.name}"\n' for source in slow))
-    jobs = [(sum(source.stat().st_size for source in slow), once, _ONCE)]
-    jobs += [(source.stat().st_size, source, _FAST) for source in (HARNESS, *made) if source not in slow]
+    jobs = [(HARNESS.stat().st_size, HARNESS, _FAST)]
+    for module in modules:
+        folder = work / f"V{module}"
+        made = sorted(folder.glob("*.cpp"))
+        slow = [source for source in made if source.stem.endswith("Slow")]
+        once = folder / "once.cpp"
+        once.write_text("".join(f'#include "{source.name}"\n' for source in slow))
+        jobs.append((sum(source.stat().st_size for source in slow), once, _ONCE))
+        jobs += [(source.stat().st_size, source, _FAST) for source in made if source not in slow]
     jobs += [((root / "include" / name).stat().st_size, root / "include" / name, _LIBRARY)
              for name in ("verilated.cpp", "verilated_threads.cpp")]
     return sorted(jobs, key=lambda job: (job[1] != HARNESS, -job[0]))
@@ -146,8 +160,8 @@ def _sources(work: Path, root: Path) -> list[tuple[int, Path, list[str]]]:
 def _tools() -> list[str]:
     """What a simulator depends on beside its design."""
     verilator, compiler = find_verilator()[0], find_compiler()
-    return [HARNESS.read_text(), output([verilator, "--version"]), output([compiler, "--version"]), *_VERILATE,
-            *_COMPILE, *_FAST, *_LIBRARY, *_ONCE, processor()]
+    return [HARNESS.read_text(), PLACE.read_text(), output([verilator, "--version"]), output([compiler, "--version"]),
+            *_VERILATE, *_COMPILE, *_FAST, *_LIBRARY, *_ONCE, processor()]
 
 
 def _key(*parts: str) -> str:

@@ -3,11 +3,13 @@
 import gc
 import re
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib.wiring import Out
 
 from ..once import convert
+from .cut import Cut, Scissors
 from .tools import yosys
 
 PORTS = ("i_line", "o_line", "o_busy")
@@ -30,11 +32,19 @@ def check_ports(component) -> dict:
     return {"_".join(path): (value, None) for path, (value, _) in found.items()}
 
 
-def verilog_of(component, *, collisions: str = "old") -> str:
+class Design(NamedTuple):
+    """Verilog texts by module, `chip` first, then the repeated modules; and what was cut out of the chip."""
+
+    texts: dict[str, str]
+    cuts: tuple[Cut, ...]
+
+
+def verilog_of(component, *, collisions: str = "old") -> Design:
     """`component` as the module `chip` with the ports of `check_ports`, and `clk`. There is no reset.
 
     Every register starts with its initial value, and a reset input would make Verilator evaluate all that depends on
-    it whenever any input changes: a quarter of the time of a simulation.
+    it whenever any input changes: a quarter of the time of a simulation. Repeated modules are cut out (see `Scissors`):
+    each is a text of its own, generated once, and the chip has the wires of their places as ports.
 
     Parameters
     ----------
@@ -53,14 +63,18 @@ def verilog_of(component, *, collisions: str = "old") -> str:
     top.domains.sync = domain = ClockDomain("sync", reset_less=True)
     top.submodules.chip = component
     ports["clk"] = domain.clk, None
+    scissors = Scissors()
     with yosys(), _no_collector():
-        designs = convert(top, name="chip", ports=ports, reset=False)
-        texts = [_verilog(design, collisions) for design in designs.values()]
+        designs = convert(top, name="chip", ports=ports, apart=scissors)
+        texts = {name: _verilog(design, collisions) for name, design in designs.items()}
     if collisions == "any":
-        texts, drawn = zip(*(_UNKNOWN.subn(_drawn, text) for text in texts), strict=True)
-        if not any(drawn):
+        drawn = 0
+        for name, text in texts.items():
+            texts[name], count = _UNKNOWN.subn(_drawn, text)
+            drawn += count
+        if not drawn:
             raise ValueError("no memory of this component is both read and written by a clock, so no reads collide")
-    return loops("\n".join(texts))
+    return Design({name: loops(text) for name, text in texts.items()}, tuple(scissors.cuts))
 
 
 def _verilog(design: str, collisions: str) -> str:

@@ -42,7 +42,8 @@ class Sieve(wiring.Component):
         with m.If(held):
             m.d.sync += wait.eq(wait + 1)
         with m.If(go):
-            m.d.sync += [wait.eq(wait + 1), total.eq(total + self.i.payload), at.eq(Mux(at == self.words - 1, 0, at + 1))]
+            m.d.sync += [wait.eq(wait + 1), total.eq(total + self.i.payload),
+                         at.eq(Mux(at == self.words - 1, 0, at + 1))]
         return m
 
 
