@@ -1,7 +1,7 @@
 """The ClientApp of Flower: it owns a device, trains on it what the hub sends, and sends back what came of it.
 
-What a node is told when it is started (`--node-config`): `partition-id`, the number of the worker from 0; `device`, what
-`autapse.open` takes; if wanted `data`, its own copy of the data, and `keep`, a folder for what stays with it.
+What a node is told when it is started (`--node-config`): `partition-id`, the number of the worker from 0; `device`,
+what `autapse.open` takes; if wanted `data`, its own copy of the data, and `keep`, a folder for what stays with it.
 """
 
 import atexit

@@ -105,8 +105,8 @@ class Processes:
     def start_hub(self) -> None:
         """Starts the SuperLink and waits until it listens; with keys, registers every worker's."""
         safety = ["--insecure"]
-        connection = f'[superlink]\ndefault = "{_CONNECTION}"\n\n[superlink.{_CONNECTION}]\n' \
-                     f'address = "127.0.0.1:{self.port}"\n'
+        connection = (f'[superlink]\ndefault = "{_CONNECTION}"\n\n[superlink.{_CONNECTION}]\n'
+                      f'address = "127.0.0.1:{self.port}"\n')
         if self.secure:
             if not self.keys.exists():
                 keys.write_keys(self.keys, names=["127.0.0.1", "localhost"], workers=len(self._devices))

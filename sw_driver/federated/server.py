@@ -19,7 +19,7 @@ app = ServerApp()
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Runs the federation of `settings` (JSON) and leaves its state in the folder `out`; `resume` goes on from there."""
+    """Runs the federation of `settings` (JSON); its state is left in the folder `out`, and `resume` goes on from it."""
     out = Path(str(context.run_config["out"]))
     try:
         settings = Settings.from_json(str(context.run_config["settings"]))

@@ -73,7 +73,7 @@ class Settings:
     momenta: str = "zero"
     compress: str = "none"
     strategy: str = "fedavg"
-    proximal_mu: float = 0.1
+    proximal_mu: float = 0.01
     server_momentum: float = 0.5
     server_rate: float = 1.0
     trim: float = 0.2
