@@ -114,15 +114,21 @@ def test_bytes_are_those_of_the_messages():
     assert both.total("up") > 2.5 * result.total("up")
 
 
+# The chip of another test, so that it is compiled once for both.
+CHIP = ("sim:lanes=2,units=1,gradient=batch,layers=4,events=16,synapses=1024,parameters=32,neurons=32,spike_rows=256,"
+        "mask_rows=128,membrane_rows=128,error_rows=1024,history_words=128,active_words=64,readouts=8,error_inputs=8,"
+        "sum_bits=52,product_bits=92")
+
+
 def test_five_simulated_chips_are_five_golden_workers(tmp_path):
     data = write_data(tmp_path / "data.npz")
     made = settings(network=network(sizes=(6, 5, 3), steps=4).as_dict(), data=data, limit=None, workers=5, rounds=1,
                     training=TRAINING | {"batch": 3}, remainders="travel", momenta="travel", score_workers=False)
     golden = federate(made, ["golden"] * 5, Plan())
-    chips = federate(made, ["sim:lanes=2"] * 5, Plan())
+    chips = federate(made, [CHIP] * 5, Plan())
     assert chips.digest == golden.digest
     assert len(chips.records[-1]["workers"]) == 5 and not chips.incidents()
-    one = federate(made, ["sim:lanes=2", *["golden"] * 4], Plan())
+    one = federate(made, [CHIP, *["golden"] * 4], Plan())
     assert one.digest == golden.digest
 
 
