@@ -172,11 +172,11 @@ def _processes(settings: Settings, devices: Sequence[str], plan: Plan) -> tuple[
         return state.records, _digest(state)
 
 
-def compare(settings: Settings, *, say: Callable[[str], None] = lambda sentence: None) -> dict:
+def compare(settings: Settings, *, alone: bool = True, say: Callable[[str], None] = lambda sentence: None) -> dict:
     """The same training without a federation, on the hub's device: as many epochs, the same settings.
 
-    Keys: `one_device`, the accuracy after training on all workers' samples in one place, and `alone`, that of each
-    worker after training on its own samples only.
+    Keys: `one_device`, the accuracy after training on all workers' samples in one place, and where `alone` is asked
+    for `alone`, that of each worker after training on its own samples only, and `alone_mean`.
     """
     data = load_settings_data(settings)
     test = test_of(data, split=settings.split, workers=settings.workers)
@@ -194,9 +194,9 @@ def compare(settings: Settings, *, say: Callable[[str], None] = lambda sentence:
 
     say("the same training on one device …")
     together = score(np.sort(np.concatenate(parts)), settings.seed)
-    alone = []
-    for worker, part in enumerate(parts):
+    each = []
+    for worker, part in enumerate(parts if alone else []):
         say(f"worker {worker} alone …")
-        alone.append(score(part, settings.worker_seed(worker)))
-    return {"one_device": together, "alone": alone, "alone_mean": statistics.fmean(alone),
+        each.append(score(part, settings.worker_seed(worker)))
+    return {"one_device": together, "alone": each, "alone_mean": statistics.fmean(each) if each else None,
             "epochs": settings.rounds * settings.local_epochs}

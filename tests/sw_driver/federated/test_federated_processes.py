@@ -124,23 +124,23 @@ def test_keys_are_private_and_differ(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_five_workers_three_liars_one_sluggard_one_death_and_a_restarted_hub(tmp_path):
-    made = settings(workers=5, rounds=8, local_epochs=5, data="digits:mixed", limit=None, timeout=30.0,
+    made = settings(workers=5, rounds=8, local_epochs=5, data="digits:mixed", limit=None, timeout=120.0,
                     score_workers=False, network=ap.Network([ap.Linear(64, 48), ap.LIF(), ap.Linear(48, 10), ap.LI()],
                                                             steps=8).as_dict(),
                     training={"learning_rate": 0.3, "batch": 16})
     undisturbed = federate(made, ["golden"] * 5, Plan())
     faults = {1: {2: "nan"}, 2: {2: "shape"}, 3: {3: "random"}, 4: {4: "slow"}}
     out = tmp_path / "real"
-    with Processes(made, ["golden"] * 5, out, worker=FAULTY.format(faults=faults, slow=75)) as real:
+    with Processes(made, ["golden"] * 5, out, worker=FAULTY.format(faults=faults, slow=200)) as real:
         run = real.submit()
-        wait_for(lambda: len(real.rounds()) > 4, 500, "round 4")
+        wait_for(lambda: len(real.rounds()) > 4, 1200, "round 4")
         time.sleep(6)  # round 5 is under way
         real.kill_worker(0)
-        wait_for(lambda: len(real.rounds()) > 5, 200, "round 5")
+        wait_for(lambda: len(real.rounds()) > 5, 400, "round 5")
         real.start_worker(0)
-        wait_for(lambda: len(real.rounds()) > 6, 200, "round 6")
+        wait_for(lambda: len(real.rounds()) > 6, 400, "round 6")
         assert real.status(run).startswith("running")
         real.kill_hub()
         real.start_hub()
