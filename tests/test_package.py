@@ -112,21 +112,22 @@ def test_constraints_pin_all_that_is_asked_for():
     known = pins()
     asked = [Requirement(text) for text in PROJECT["dependencies"]]
     asked += [Requirement(text) for extra in PROJECT["optional-dependencies"].values() for text in extra]
-    seen = set()
+    seen: dict[str, set[str]] = {}  # by name, the extras of it that are wanted
     while asked:
         requirement = asked.pop()
         name = canonicalize_name(requirement.name)
         assert name in known, f"constraints.txt lacks {name}"
         assert requirement.specifier.contains(known[name], prereleases=True), f"{requirement} against {known[name]}"
-        if name in seen:
+        extras = {"", *requirement.extras}
+        if extras <= seen.get(name, set()):
             continue
-        seen.add(name)
+        seen[name] = seen.get(name, set()) | extras
         try:
             brought = metadata.requires(name) or []
         except metadata.PackageNotFoundError:
             continue  # not installed here; its own needs are checked where it is
         for text in brought:
             further = Requirement(text)
-            if further.marker is None or further.marker.evaluate({"extra": ""}):
+            if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in extras):
                 asked.append(further)
-    assert set(known) == seen, "constraints.txt pins what nothing asks for"
+    assert set(known) == set(seen), "constraints.txt pins what nothing asks for"

@@ -6,6 +6,7 @@ import typer
 
 from ..sw_driver.errors import AutapseError
 from .bench import bench
+from .federate import federate_command
 from .info import info
 from .map import map_command
 from .train import train
@@ -20,6 +21,7 @@ app.command("verify")(verify)
 app.command("info")(info)
 app.command("bench")(bench)
 app.command("map")(map_command)
+app.command("federate")(federate_command)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -44,6 +46,7 @@ def run(arguments: list[str] | None = None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        sentence = describe() or "say what to do: autapse train, verify, info, map or bench (autapse --help has more)"
+        sentence = describe() or ("say what to do: autapse train, verify, info, map, bench or federate (autapse --help "
+                                  "has more)")
     print(f"autapse: {' '.join(sentence.split())}", file=sys.stderr)
     return 2

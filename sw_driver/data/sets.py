@@ -33,10 +33,13 @@ class SpikeSet(abc.ABC):
         int64 (N,), the class of each sample.
     inputs : int
         Spike trains per sample.
+    speakers : np.ndarray or None
+        The name of who each sample is from (N,), where the set knows.
     """
 
     labels: np.ndarray
     inputs: int
+    speakers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,17 +52,43 @@ class SpikeSet(abc.ABC):
         """The first `count` samples, or all of them for None or where there are fewer."""
         if count is None:
             return self
-        return _Part(self, min(whole(count, "limit", least=1), len(self)))
+        return self.take(np.arange(min(whole(count, "limit", least=1), len(self))))
+
+    def take(self, indices: np.ndarray) -> "SpikeSet":
+        """The samples at `indices` (int64), in that order."""
+        return _Part(self, np.asarray(indices))
 
 
 class _Part(SpikeSet):
-    def __init__(self, whole_set: SpikeSet, count: int):
-        self._set = whole_set
-        self.labels = whole_set.labels[:count]
+    def __init__(self, whole_set: SpikeSet, chosen: np.ndarray):
+        self._set, self._chosen = whole_set, chosen
+        self.labels = whole_set.labels[chosen]
         self.inputs = whole_set.inputs
+        self.speakers = None if whole_set.speakers is None else whole_set.speakers[chosen]
 
     def spikes(self, indices, steps):
-        return self._set.spikes(indices, steps)
+        return self._set.spikes(self._chosen[indices], steps)
+
+
+class JoinedSet(SpikeSet):
+    """The samples of one set, then those of another of as many inputs."""
+
+    def __init__(self, first: SpikeSet, second: SpikeSet):
+        self._first, self._second = first, second
+        self.labels = np.concatenate([first.labels, second.labels])
+        self.inputs = first.inputs
+        if first.speakers is not None and second.speakers is not None:
+            self.speakers = np.concatenate([first.speakers, second.speakers])
+
+    def spikes(self, indices, steps):
+        indices = np.asarray(indices)
+        result = np.empty((len(indices), steps, self.inputs), np.uint8)
+        early = indices < len(self._first)
+        if early.any():
+            result[early] = self._first.spikes(indices[early], steps)
+        if not early.all():
+            result[~early] = self._second.spikes(indices[~early] - len(self._first), steps)
+        return result
 
 
 class IntensitySet(SpikeSet):

@@ -1,10 +1,11 @@
-"""Spoken digits: a folder of {digit}_{speaker}_{index}.wav, as the Free Spoken Digit Dataset names them.
+"""Spoken digits: a folder of {digit}_{speaker}_{index}.wav, as the Free Spoken Digit Dataset names them, or one file.
 
 Front end: frames of 32 ms every 10 ms, Hann window, power spectrum, triangular bands evenly spaced in mel, decibels
 below the loudest band of the clip, averaged over `steps` equal stretches of the clip. Each band drives LEVELS
 inputs; input k spikes in the stretches where the band is within (k + 1)·RANGE_DB / (LEVELS + 1) of the loudest.
 """
 
+import itertools
 import re
 import wave
 from functools import lru_cache
@@ -13,12 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from .npz import read_npz
 from .sets import Data, SpikeSet, checked_labels
 
 BANDS = 24
 LEVELS = 4
 RANGE_DB = 60.0
 TEST_BELOW = 5  # the data set's own split: takes 0 to 4 of each speaker are for testing
+FSDD_RATE = 8000  # the packed file states no rate: every clip of the data set has this one
 _NAME = re.compile(r"(\d)_(.+)_(\d+)\.wav")
 
 
@@ -76,17 +79,22 @@ def features(samples: np.ndarray, *, rate: int, steps: int) -> np.ndarray:
 
 
 class SpeechSet(SpikeSet):
-    """Wav files, turned into spikes when asked for and kept as bits afterwards."""
+    """Clips, turned into spikes when asked for and kept as bits afterwards.
 
-    def __init__(self, paths: list[Path], labels, *, where: str):
-        self._paths = paths
+    `clips` are wav files, or pairs of float64 samples from -1 to 1 and their rate.
+    """
+
+    def __init__(self, clips: list, labels, speakers, *, where: str):
+        self._clips = clips
         self._kept: dict[tuple[int, int], np.ndarray] = {}
-        self.labels = checked_labels(labels, len(paths), where)
+        self.labels = checked_labels(labels, len(clips), where)
+        self.speakers = np.asarray(speakers)
         self.inputs = BANDS * LEVELS
 
     def _sample(self, index: int, steps: int) -> np.ndarray:
         if (index, steps) not in self._kept:
-            samples, rate = read_wav(self._paths[index])
+            clip = self._clips[index]
+            samples, rate = read_wav(clip) if isinstance(clip, Path) else clip
             bounds = -RANGE_DB * np.arange(1, LEVELS + 1) / (LEVELS + 1)
             on = features(samples, rate=rate, steps=steps)[:, :, None] >= bounds
             self._kept[index, steps] = np.packbits(on.reshape(steps, -1), axis=1)
@@ -96,18 +104,46 @@ class SpeechSet(SpikeSet):
         return np.stack([self._sample(int(index), steps) for index in indices])
 
 
-def _clips(part: list[tuple[Path, int]], directory: Path) -> SpeechSet:
-    return SpeechSet([path for path, _ in part], np.array([digit for _, digit in part], np.int64), where=str(directory))
+def _data(found: list[tuple[object, int, str, int]], where: Path, name: str) -> Data:
+    """Data of clips with their digit, speaker and take: takes 0 to 4 of each speaker are the test set."""
+    parts = []
+    for tested in (False, True):
+        part = [entry for entry in found if (entry[3] < TEST_BELOW) == tested]
+        labels = np.array([digit for _, digit, _, _ in part], np.int64)
+        parts.append(SpeechSet([clip for clip, *_ in part], labels, [who for _, _, who, _ in part], where=str(where))
+                     if part else None)
+    if parts[0] is None:
+        what = "files named digit_speaker_index.wav" if name == "wav" else "clips"
+        raise DataError(f"{where} has no training {what} with an index of at least {TEST_BELOW}")
+    return Data(name=name, train=parts[0], test=parts[1])
 
 
 def load_wav(directory) -> Data:
     """Spoken digits from {digit}_{speaker}_{index}.wav; takes 0 to 4 of each speaker are the test set."""
     directory = Path(directory)
     found = [(path, _NAME.fullmatch(path.name)) for path in sorted(directory.glob("*.wav"))]
-    named = [(path, int(match[1]), int(match[3])) for path, match in found if match]
-    train = [(path, digit) for path, digit, index in named if index >= TEST_BELOW]
-    test = [(path, digit) for path, digit, index in named if index < TEST_BELOW]
-    if not train:
-        raise DataError(f"{directory} has no training files named digit_speaker_index.wav with an index of at "
-                        f"least {TEST_BELOW}")
-    return Data(name="wav", train=_clips(train, directory), test=_clips(test, directory) if test else None)
+    return _data([(path, int(match[1]), match[2], int(match[3])) for path, match in found if match], directory, "wav")
+
+
+def load_fsdd(path) -> Data:
+    """Spoken digits packed in one .npz file; takes 0 to 4 of each speaker are the test set.
+
+    The file holds `audio`, int16 clips end to end at 8 kHz, their `offsets` (clips + 1,), and per clip `label`,
+    `speaker` and `index` (the take).
+    """
+    path = Path(path)
+    arrays = read_npz(path)
+    missing = {"audio", "offsets", "label", "speaker", "index"} - arrays.keys()
+    if missing:
+        raise DataError(f"{path} lacks {', '.join(sorted(missing))}; packed speech has audio, offsets, label, speaker "
+                        "and index")
+    audio, offsets = arrays["audio"], arrays["offsets"]
+    if audio.dtype != np.int16 or np.any(np.diff(offsets) <= 0) or offsets[0] < 0 or offsets[-1] > len(audio):
+        raise DataError(f"{path} is damaged: audio must be int16, and offsets must rise and lie within it")
+    clips = [(audio[start:end] / 32768.0, FSDD_RATE) for start, end in itertools.pairwise(offsets.tolist())]
+    about = [arrays[name].tolist() for name in ("label", "speaker", "index")]
+    if any(len(column) != len(clips) for column in about):
+        raise DataError(f"{path} is damaged: {len(clips)} clips, but {', '.join(str(len(column)) for column in about)} "
+                        "labels, speakers and indices")
+    return _data([(clip, int(digit), str(who), int(take)) for clip, digit, who, take
+                  in zip(clips, *about, strict=True)], path, "fsdd")

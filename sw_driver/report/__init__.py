@@ -21,6 +21,14 @@ def require_report() -> None:
             raise AutapseError(f"the report needs {package}, which is not installed; try pip install 'autapse[report]'")
 
 
+def footer() -> str:
+    """What made a report."""
+    try:
+        return f"autapse {version('autapse')}"
+    except PackageNotFoundError:
+        return "autapse"
+
+
 def _constant(values: np.ndarray) -> str:
     if values.ndim == 0:
         return f"{float(values):.4g}"
@@ -91,10 +99,6 @@ def write_report(path, trainer: Trainer, data: Data, *, seconds: float | None = 
                 if isinstance(value, float) else value) for name, value in spec.items()), ("seed", trainer.seed)]
     settings += [(f"device: {name}", value) for name, value in trainer.device.info().items()
                  if name != "name" and not isinstance(value, (dict, list))]
-    try:
-        footer = f"autapse {version('autapse')}"
-    except PackageNotFoundError:
-        footer = "autapse"
     page = Environment(autoescape=True).from_string(TEMPLATE).render(
         title=f"{data.name}: {trainer.network}", subtitle=f"Trained on {trainer.device.name} by back-propagation "
         "through time, the same bits on every device", cards=cards, curve=figures.learning_curve(trainer.history),
@@ -103,5 +107,5 @@ def write_report(path, trainer: Trainer, data: Data, *, seconds: float | None = 
         schedule=figures.schedule(timeline, TIMELINE_PARTS) if timeline else "", counters=counters, counter_names=names,
         confusion=figures.confusion_matrix(evaluation.confusion),
         confusion_note=f"{which.capitalize()} set; rows are labels, columns what the network read.",
-        layers=_layers(trainer), settings=settings, footer=footer)
+        layers=_layers(trainer), settings=settings, footer=footer())
     write_text(Path(path), page)

@@ -11,22 +11,24 @@ from matplotlib.ticker import MaxNLocator
 
 INK, QUIET, GRID = "#1f2933", "#7b8794", "#e4e7eb"
 BLUE, ORANGE, GREEN = "#2563eb", "#ea580c", "#0d9488"
-_STYLE: dict = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": INK, "axes.labelcolor": QUIET,
+STYLE: dict = {"font.size": 9, "font.family": "DejaVu Sans", "text.color": INK, "axes.labelcolor": QUIET,
           "axes.edgecolor": GRID, "xtick.color": QUIET, "ytick.color": QUIET, "axes.spines.top": False,
           "axes.spines.right": False, "axes.grid": True, "grid.color": GRID, "axes.axisbelow": True,
           "svg.hashsalt": "autapse", "legend.frameon": False}
 
-PLAIN: dict = {**_STYLE, "axes.grid": False}
+PLAIN: dict = {**STYLE, "axes.grid": False}
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """The figure as an SVG element; equal figures give equal text."""
     file = io.StringIO()
     FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None})
     text = file.getvalue()
     return text[text.index("<svg"):]
 
 
-def _figure(width: float, height: float, **subplots):
+def figure_and_axes(width: float, height: float, **subplots):
+    """A figure of so many inches, transparent, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_alpha(0)
     return figure, figure.subplots(**subplots)
@@ -34,8 +36,8 @@ def _figure(width: float, height: float, **subplots):
 
 def learning_curve(history: list[dict]) -> str:
     """Loss, and accuracy on the training and test sets, over the epochs."""
-    with matplotlib.rc_context(_STYLE):
-        figure, (left, right) = _figure(7.6, 2.7, ncols=2)
+    with matplotlib.rc_context(STYLE):
+        figure, (left, right) = figure_and_axes(7.6, 2.7, ncols=2)
         epochs = [entry["epoch"] for entry in history]
         left.plot(epochs, [entry["loss"] for entry in history], color=BLUE, marker="o", markersize=4)
         left.set(xlabel="epoch", ylabel="loss")
@@ -50,13 +52,13 @@ def learning_curve(history: list[dict]) -> str:
         right.legend(loc="lower right")
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        return _svg(figure)
+        return svg(figure)
 
 
 def spike_raster(rows: list[tuple[str, np.ndarray]]) -> str:
     """Spikes of one sample: per layer a title and an array (T, n) of 0 and 1, one panel each."""
     with matplotlib.rc_context(PLAIN):
-        figure, panels = _figure(7.6, 0.6 + 1.5 * len(rows), nrows=len(rows), squeeze=False, sharex=True)
+        figure, panels = figure_and_axes(7.6, 0.6 + 1.5 * len(rows), nrows=len(rows), squeeze=False, sharex=True)
         for axes, (title, spikes), colour in zip(panels[:, 0], rows, [BLUE, GREEN, ORANGE] * len(rows), strict=False):
             steps, neurons = spikes.shape
             t, neuron = np.nonzero(spikes)
@@ -69,13 +71,13 @@ def spike_raster(rows: list[tuple[str, np.ndarray]]) -> str:
             axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
         panels[-1, 0].set_xlabel("time step")
         panels[-1, 0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        return _svg(figure)
+        return svg(figure)
 
 
 def engine_use(counters: dict[str, dict[str, int]]) -> str:
     """Cycles by engine, busy and stalled, against what computing every zero would take."""
-    with matplotlib.rc_context(_STYLE):
-        figure, axes = _figure(7.6, 0.9 + 0.55 * len(counters))
+    with matplotlib.rc_context(STYLE):
+        figure, axes = figure_and_axes(7.6, 0.9 + 0.55 * len(counters))
         place = np.arange(len(counters))
         busy, stalled, dense = (np.array([engine.get(name, 0) for engine in counters.values()], float)
                                 for name in ("busy", "stalled", "dense"))
@@ -92,14 +94,14 @@ def engine_use(counters: dict[str, dict[str, int]]) -> str:
         axes.margins(x=0.15)
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside upper left", ncols=3)
-        return _svg(figure)
+        return svg(figure)
 
 
 def schedule(timeline: list[tuple[int, frozenset[str]]], names: Sequence[str]) -> str:
     """Who worked when: a bar from each change that starts an engine to the one that stops it."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         shown = [name for name in names if any(name in working for _, working in timeline)]
-        figure, axes = _figure(7.6, 0.9 + 0.34 * len(shown))
+        figure, axes = figure_and_axes(7.6, 0.9 + 0.34 * len(shown))
         for place, name in enumerate(shown):
             bars, since = [], None
             for cycle, working in timeline:
@@ -115,7 +117,7 @@ def schedule(timeline: list[tuple[int, frozenset[str]]], names: Sequence[str]) -
         axes.set_xlabel("cycles")
         axes.set_xlim(left=0, right=max(cycle for cycle, _ in timeline))
         axes.grid(axis="y", visible=False)
-        return _svg(figure)
+        return svg(figure)
 
 
 def confusion_matrix(confusion: np.ndarray) -> str:
@@ -123,7 +125,7 @@ def confusion_matrix(confusion: np.ndarray) -> str:
     with matplotlib.rc_context(PLAIN):
         classes = len(confusion)
         side = min(5.6, 1.4 + 0.36 * classes)
-        figure, axes = _figure(side, side)
+        figure, axes = figure_and_axes(side, side)
         share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         if classes <= 30:
@@ -137,4 +139,4 @@ def confusion_matrix(confusion: np.ndarray) -> str:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        return _svg(figure)
+        return svg(figure)

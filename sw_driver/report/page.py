@@ -1,6 +1,6 @@
 """The page of the report. It loads nothing: styles and figures are in it."""
 
-TEMPLATE = """<!doctype html>
+HEAD = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -27,7 +27,9 @@ TEMPLATE = """<!doctype html>
 </style>
 </head>
 <body><main>
-<h1>{{ title }}</h1>
+"""
+
+TEMPLATE = HEAD + """<h1>{{ title }}</h1>
 <p class="sub">{{ subtitle }}</p>
 <div class="cards">{% for value, label in cards %}
   <div class="card"><b>{{ value }}</b><span>{{ label }}</span></div>{% endfor %}

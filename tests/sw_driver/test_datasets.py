@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import autapse as ap
+from autapse.sw_driver.data import JoinedSet
 from autapse.sw_driver.data.wav import BANDS, LEVELS, features
 
 IMAGES, LABELS = "images-idx3-ubyte", "labels-idx1-ubyte"
@@ -227,6 +228,50 @@ def test_damaged_npz(tmp_path):
         (tmp_path / "a.npz").write_bytes(damaged)
         with pytest.raises(ap.DataError):
             ap.load_data(f"npz:{tmp_path / 'a.npz'}")
+
+
+def write_fsdd(path, **changes):
+    """Seven clips of 800 samples: digits 0 to 6, speakers a and b in turn, takes 3 to 9."""
+    rng = np.random.default_rng(5)
+    arrays = {"audio": rng.integers(-9000, 9000, 5600).astype(np.int16), "offsets": np.arange(8) * 800,
+              "label": np.arange(7), "speaker": np.array(list("abababa")), "index": np.arange(3, 10)} | changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
+    return f"fsdd:{path}"
+
+
+def test_packed_speech_is_the_same_as_wav_files(tmp_path):
+    data = ap.load_data(write_fsdd(tmp_path / "packed.npz"))
+    assert data.test.labels.tolist() == [0, 1] and data.train.labels.tolist() == [2, 3, 4, 5, 6]
+    assert data.train.speakers.tolist() == list("ababa") and data.train.inputs == BANDS * LEVELS
+    audio = np.load(tmp_path / "packed.npz")["audio"]
+    for index in range(7):
+        with wave.open(str(tmp_path / f"{index}_{'ab'[index % 2]}_{index + 3}.wav"), "wb") as file:
+            file.setnchannels(1), file.setsampwidth(2), file.setframerate(8000)
+            file.writeframes(audio[800 * index:800 * index + 800].tobytes())
+    files = ap.load_data(f"wav:{tmp_path}")
+    assert files.train.speakers.tolist() == data.train.speakers.tolist()
+    assert np.array_equal(files.train.spikes(np.arange(5), 7), data.train.spikes(np.arange(5), 7))
+
+
+@pytest.mark.parametrize(("changes", "sentence"), [
+    ({"speaker": None}, "lacks speaker"), ({"offsets": np.arange(8) * 900}, "must rise and lie within it"),
+    ({"label": np.arange(6)}, "7 clips, but 6, 7, 7 labels"), ({"index": np.zeros(7, int)}, "no training clips"),
+])
+def test_damaged_packed_speech(tmp_path, changes, sentence):
+    with pytest.raises(ap.DataError, match=sentence):
+        ap.load_data(write_fsdd(tmp_path / "packed.npz", **changes))
+
+
+def test_take_and_join():
+    data = ap.load_data("digits")
+    part = data.train.take(np.array([9, 2, 700])).take(np.array([2, 0]))
+    assert part.labels.tolist() == data.train.labels[[700, 9]].tolist()
+    assert np.array_equal(part.spikes(np.array([1, 0]), 3), data.train.spikes(np.array([9, 700]), 3))
+    both = JoinedSet(part, data.test)
+    mixed = both.spikes(np.array([3, 0, 2]), 3)
+    assert np.array_equal(mixed, np.concatenate([data.test.spikes(np.array([1]), 3), part.spikes(np.array([0]), 3),
+                                                 data.test.spikes(np.array([0]), 3)]))
+    assert both.labels.tolist()[:3] == [*part.labels.tolist(), int(data.test.labels[0])]
 
 
 @pytest.mark.parametrize("name", ["cifar:here", "mnist", "mnist:", "digits:here", ""])
