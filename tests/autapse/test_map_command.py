@@ -75,15 +75,14 @@ REFUSED = [
     ([SIZES, "--mesh", "0x4"], "columns of a mesh must be at least 1, not 0"),
     ([SIZES, "--mesh", "5x5"], "a mesh of 5x5 has 25 cores, a chip at most 20; choose a smaller one"),
     ([SIZES, "--mesh", "five"], "a mesh is columns x rows, such as 5x4, not 'five'"),
-    ([SIZES, "--place", "anealed"], "there is no placement 'anealed', did you mean 'annealed'; there are row-major, "
-                                    "serpentine, random, annealed"),
+    ([SIZES, "--place", "anealed"], "there is no placement 'anealed', did you mean 'annealed'; there are row-major, s"),
     ([SIZES, "--lanes", "6"], "--lanes must be a power of two from 1 to 16, not 6"),
     ([SIZES, "--lanes", "32"], "--lanes must be a power of two from 1 to 16, not 32"),
     ([SIZES, "--lanes", "4", "--units", "8"], "--units must be a power of two from 1 to 4, not 8"),
     ([SIZES, "--spread", "wide"], "spread must be all or layers, not 'wide'"),
-    ([SIZES, "--synapses", "100"], "no cut of layer 0 of 40-24-10 fits: a core with one group of 8 of its neurons needs "
-                                   "160 rows of synapses, it has 100, 60 too few; use fewer inputs or cores with more "
-                                   "synapses"),
+    ([SIZES, "--synapses", "100"], ("no cut of layer 0 of 40-24-10 fits: a core with one group of 8 of its neurons "
+                                    "needs 160 rows of synapses, it has 100, 60 too few; use fewer inputs or cores "
+                                    "with more synapses")),
     (["40-x-10"], "NET must be sizes such as 64-128-10, or a .toml or .py file, not '40-x-10'"),
     ([SIZES, "--plot", "map.txt"], "--plot must end in .svg, .png, .pdf, not 'map.txt'"),
     ([SIZES, "--data", "digits"], "data digits has 64 inputs, the network 40"),

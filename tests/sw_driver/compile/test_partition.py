@@ -141,10 +141,12 @@ REFUSED = [
     ({"spread": "wide"}, SpecError, r"^spread must be all or layers, not 'wide'$"),
     ({"mesh": (1, 1), "spread": "layers"}, SpecError,
      r"^spread 'layers' needs a core per layer, 2 for 64-40-10, the mesh has 1; use spread 'all' or a larger mesh$"),
-    ({"synapses": 200}, Misfit, r"^no cut of layer 0 of 64-40-10 fits: a core with one group of 8 of its neurons "
-     r"needs 264 rows of synapses, it has 200, 64 too few; use fewer inputs or cores with more synapses$"),
-    ({"synapses": 400}, Misfit, r"^64-40-10 needs 1,464 rows of synapses, 2 cores of 400 have 664 too few; layer 0 alone "
-     r"takes 1,080: make it smaller, or use a larger mesh or cores with more synapses$"),
+    ({"synapses": 200}, Misfit, (
+        r"^no cut of layer 0 of 64-40-10 fits: a core with one group of 8 of its neurons needs 264 rows of synapses, "
+        r"it has 200, 64 too few; use fewer inputs or cores with more synapses$")),
+    ({"synapses": 400}, Misfit, (
+        r"^64-40-10 needs 1,464 rows of synapses, 2 cores of 400 have 664 too few; layer 0 alone takes 1,080: make it "
+        r"smaller, or use a larger mesh or cores with more synapses$")),
 ]
 
 

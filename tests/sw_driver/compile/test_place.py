@@ -155,8 +155,8 @@ def test_another_method_can_join(monkeypatch):
 
 
 REFUSED = [
-    (lambda: placer("anneal"), r"^there is no placement 'anneal', did you mean 'annealed'; there are row-major, "
-                               r"serpentine, random, annealed$"),
+    (lambda: placer("anneal"), (r"^there is no placement 'anneal', did you mean 'annealed'; there are row-major, "
+                                r"serpentine, random, annealed$")),
     (lambda: placer("xyz"), r"^there is no placement 'xyz'; there are "),
     (lambda: mesh_of("5 by 4"), r"^a mesh is columns x rows, such as 5x4, not '5 by 4'$"),
     (lambda: mesh_of("3x0"), r"^rows of a mesh must be at least 1, not 0$"),

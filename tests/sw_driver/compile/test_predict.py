@@ -77,7 +77,7 @@ def test_nothing_is_lost_or_repeated_and_flows_keep_their_order():
     assert sorted((core, number) for _, core, number in found) == sorted(
         (core, number) for number, packet in enumerate(packets) for core in packet[2])
     last = {}
-    for cycle, core, number in sorted(found):
+    for _, core, number in sorted(found):
         flow = packets[number][1], core
         assert last.get(flow, -1) < number, f"packets from {flow[0]} to {flow[1]} changed places"
         last[flow] = number

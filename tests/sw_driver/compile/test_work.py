@@ -123,6 +123,6 @@ def test_what_is_no_activity_is_refused_in_one_sentence():
         assumed_activity(network, errors=1.5)
     with pytest.raises(SpecError, match=r"^work is measured from at least one sample and its traces, not from 0"):
         measured_activity(network, np.zeros((0, 2, 3)), [])
-    short = [{name: np.zeros((3, 2)) for name in "smd"}, {name: None for name in "smd"}]
+    short = [{name: np.zeros((3, 2)) for name in "smd"}, dict.fromkeys("smd")]
     with pytest.raises(SpecError, match=r"^traces of layer 0 are of 3 steps and 2 neurons, the network has 2 and 2$"):
         measured_activity(network, np.zeros((1, 2, 3)), [short])
