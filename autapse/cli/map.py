@@ -59,7 +59,7 @@ def map_command(
     if plot is not None:
         from ..verification.bench.show import check_format
         check_format(plot)
-    network = given.network_of(net, steps=steps, decay=decay, data=None)
+    network = given.network_of(net, steps=steps, decay=decay, data=None, name="NET")
     training = TrainingSpec(batch=batch, momentum=momentum)
     activity = None if data is None else _measured(network, training, data, encoder=encoder, pool=pool, seed=seed)
     news = None if quiet else Building()

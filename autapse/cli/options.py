@@ -90,8 +90,8 @@ def opened(name: str, *, quiet: bool) -> Iterator[Device]:
         building.stop()
 
 
-def network_of(net: str | None, *, steps: int | None, decay: float, data: Data | None) -> Network:
-    """The network that --net, --steps and --decay describe.
+def network_of(net: str | None, *, steps: int | None, decay: float, data: Data | None, name: str = "--net") -> Network:
+    """The network that --net, --steps and --decay describe; `name` is what the user calls the first.
 
     Raises
     ------
@@ -101,12 +101,12 @@ def network_of(net: str | None, *, steps: int | None, decay: float, data: Data |
     if net is None:
         net = f"{data.train.inputs}-{HIDDEN}-{max(2, data.classes)}" if data is not None else f"64-{HIDDEN}-10"
     if net.endswith(".toml"):
-        return _from_toml(Path(net), steps)
+        return _from_toml(Path(net), steps, name)
     if net.endswith(".py"):
-        return _from_python(Path(net), steps)
+        return _from_python(Path(net), steps, name)
     sizes = net.split("-")
     if len(sizes) < 2 or not all(size.isdecimal() for size in sizes):
-        raise SpecError(f"--net must be sizes such as 64-128-10, or a .toml or .py file, not {net!r}")
+        raise SpecError(f"{name} must be sizes such as 64-128-10, or a .toml or .py file, not {net!r}")
     sizes = [int(size) for size in sizes]
     modules = []
     for index, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
@@ -115,32 +115,32 @@ def network_of(net: str | None, *, steps: int | None, decay: float, data: Data |
     return Network(modules, steps=STEPS if steps is None else steps)
 
 
-def _from_toml(path: Path, steps: int | None) -> Network:
+def _from_toml(path: Path, steps: int | None, name: str) -> Network:
     try:
         description = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"cannot read --net {path}: {error.strerror}") from None
+        raise SpecError(f"cannot read {name} {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"--net {path} is not TOML: {error}") from None
+        raise SpecError(f"{name} {path} is not TOML: {error}") from None
     description.setdefault("steps", STEPS)
     if steps is not None:
         description["steps"] = steps
     try:
         return Network.from_dict(description)
     except SpecError as error:
-        raise SpecError(f"--net {path}: {error}") from None
+        raise SpecError(f"{name} {path}: {error}") from None
 
 
-def _from_python(path: Path, steps: int | None) -> Network:
+def _from_python(path: Path, steps: int | None, name: str) -> Network:
     if not path.is_file():
-        raise SpecError(f"there is no --net file {path}")
+        raise SpecError(f"there is no {name} file {path}")
     try:
         names = runpy.run_path(str(path))
     except Exception as error:
-        raise SpecError(f"--net {path} failed: {type(error).__name__}: {error}") from error
+        raise SpecError(f"{name} {path} failed: {type(error).__name__}: {error}") from error
     network = names["network"] if "network" in names else names.get("net")
     if not isinstance(network, Network):
-        raise SpecError(f"--net {path} must define `network`, an autapse.Network")
+        raise SpecError(f"{name} {path} must define `network`, an autapse.Network")
     if steps is not None and steps != network.steps:
         return Network.from_dict(network.as_dict() | {"steps": steps})
     return network

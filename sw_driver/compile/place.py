@@ -105,7 +105,7 @@ class Annealed:
 
     Parameters
     ----------
-    moves : swaps tried; None: 300 per core, from 3000 to 8000
+    moves : swaps tried; None: 600 per core, from 3000 to 12000
     """
 
     def __init__(self, *, moves: int | None = None):
@@ -118,13 +118,13 @@ class Annealed:
         places = min(starts, key=lambda start: loads.total(loads.all(start))).copy()
         if loads.nodes == 1 or not traffic.flows:
             return places
-        moves = self.moves or min(max(300 * loads.nodes, 3000), 8000)
+        moves = self.moves or min(max(600 * loads.nodes, 3000), 12000)
         draw = np.random.Generator(np.random.PCG64([seed, moves]))
         pairs, chances = draw.integers(loads.nodes, size=(moves, 2)).tolist(), draw.random(moves).tolist()
         now = loads.all(places)
         total = loads.total(now)
         best, least = places.copy(), total
-        hot, cold = 0.08 * total, 0.0004 * total
+        hot, cold = 0.015 * total, 0.002 * total
         for move, ((one, two), chance) in enumerate(zip(pairs, chances, strict=True)):
             if one == two:
                 continue

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..network import Network
+from ..network import Network, TrainingSpec
+from .memory import core_rows
 from .plan import Plan
 from .routes import Mesh
 from .samples_run import BACKWARD, FORWARD, Progress, SamplesRun
@@ -46,16 +47,26 @@ class Prediction:
 
 
 def predict(network: Network, plan: Plan, activity: Activity, *, lanes: int, units: int, batch: int,
-            progress: Progress | None = None) -> Prediction:
+            clearing: int | None = None, progress: Progress | None = None) -> Prediction:
     """What a batch of `batch` samples takes, the samples of `activity` in turn.
 
     Parameters
     ----------
     plan : cuts at their places; all of every layer at core 0 of 1x1 for a core alone
+    clearing : words of the deepest memory of history of a core, which a batch begins by clearing; None: as many as the
+        plan takes, rounded up to a power of two
+
+    The errors of the last layer are taken to come from the chip's own loss: what a host takes that computes them is not
+    in it.
     """
+    if clearing is None:
+        rows = core_rows(network, TrainingSpec(batch=batch), plan, lanes=lanes, units=units)
+        deepest = max(need[name] for need in rows for name in ("history_words", "active_words"))
+        clearing = 1 << (deepest - 1).bit_length()
     mesh, clock = Mesh(plan.mesh_width, plan.mesh_height), Clock()
     wires = Wires(clock, mesh)
-    run = SamplesRun(network, plan, activity, clock, wires, lanes=lanes, units=units, batch=batch, progress=progress)
+    run = SamplesRun(network, plan, activity, clock, wires, lanes=lanes, units=units, batch=batch,
+                     clearing=clearing, progress=progress)
     run.go()
     update = UpdateRun(network, plan, activity, clock, wires, lanes=lanes, units=units, batch=batch)
     cycles = update.go(run.ended)

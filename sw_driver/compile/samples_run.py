@@ -50,13 +50,14 @@ class SamplesRun:
     """
 
     def __init__(self, network: Network, plan: Plan, activity: Activity, clock: Clock, wires: Wires, *, lanes: int,
-                 units: int, batch: int, progress: Progress | None = None):
+                 units: int, batch: int, clearing: int = 0, progress: Progress | None = None):
         self.network, self.plan, self.batch = network, plan, batch
         self._lanes, self._beats, self._activity, self._progress = lanes, lanes // units, activity, progress
         self._held = [plan.of_core(core) for core in range(plan.nodes)]
         self.busy = {engine: np.zeros(plan.nodes, np.int64) for engine in (FORWARD, BACKWARD)}
         self.lasted: dict[str, list[int]] = {FORWARD: [], BACKWARD: []}
         self.ended = 0
+        self._cleared = clearing + at.CLEARED
         self._meshed = plan.nodes > 1
         self._barrier = at.BARRIER if self._meshed else 0
         self._clock, self._wires = clock, wires
@@ -197,7 +198,7 @@ class SamplesRun:
         """The sample in front goes backward once the one before it has, and the next one forward beside it."""
         if self._waiting is None or self._backward is not None:
             return
-        when = max(self._waiting, self._rear)
+        when = max(self._waiting, self._rear, self._cleared)
         self._waiting = None
         sample = self._finished
         self._start(BACKWARD, sample, when + at.HAND_OVER)

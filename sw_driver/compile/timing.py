@@ -42,6 +42,7 @@ HAND_OVER = 2           # from the end of the loss to the start of backward
 TO_NEXT = 1             # from the start of backward to that of the next sample's forward
 TO_REST = 2             # from the end of backward until another sample may follow
 TO_UPDATE = 2           # from there to the start of gradient and update
+CLEARED = 2             # that the hand-over of a batch's first sample comes after the last word of history is cleared
 HISTORY_ITEM = 4        # of an item besides its rows
 HISTORY_ROW = 2         # of a row of at most two spikes; every further spike takes one more
 

@@ -50,12 +50,13 @@ def _turns(mesh: Mesh, source: int, destinations: tuple[int, ...]) -> dict[int, 
 
 
 class Wires:
-    """Packets over a mesh: a buffer behind every link and every core, in which the first one holds up the others.
+    """Packets over a mesh: a buffer behind every link, and on both ways between a core and its router, in which the
+    first packet holds up the others.
 
     A packet whose last flit a core hands over in cycle t is offered to a core h links away in cycle t + 2 (h + 1), if
     nothing is in its way, and there in full `flits` - 1 cycles later. It leaves a buffer for each way it has to go when
     that carries no other packet and the next buffer has room for all of it, and the buffer when it is on all its ways.
-    Who came first goes first. Cores take what comes for them.
+    Who came first goes first. Cores take what comes for them, `PACKET_GAP` cycles apart.
     """
 
     def __init__(self, clock: Clock, mesh: Mesh):
@@ -67,6 +68,8 @@ class Wires:
         self._room = [at.GRANULES] * count
         self._left = [0] * count
         self._busy = [False] * count
+        # Of the buffers on the ways into cores, and from when on each core takes its next packet.
+        self._inner, self._taking = [at.GRANULES] * mesh.nodes, [0] * mesh.nodes
         self._waiting: list[deque] = [deque() for _ in range(count)]
 
     def send(self, when: int, source: int, destinations: tuple[int, ...], flits: int, arrived: Arrival,
@@ -120,17 +123,28 @@ class Wires:
         _, flits, need, arrived, _ = packet
         if self._busy[way]:
             return False
-        if way < self._links:
+        core = way - self._links
+        if core < 0:
             if self._room[way] < need:
                 return False
             self._room[way] -= need
             self._clock.at(when + at.HOP, self._arrive, way, packet)
         else:
-            self._clock.at(when + at.HOP + flits - 1, arrived, way - self._links)
+            if self._inner[core] < need:
+                return False
+            self._inner[core] -= need
+            taken = max(when + at.HOP, self._taking[core]) + flits
+            self._taking[core] = taken + at.PACKET_GAP
+            self._clock.at(taken - 1, arrived, core)
+            self._clock.at(taken, self._taken, core, need)
         self._busy[way] = True
-        taken = flits if way < self._links else flits + at.PACKET_GAP
-        self._clock.at(when + taken, self._passed, way, buffer)
+        self._clock.at(when + flits, self._passed, way, buffer)
         return True
+
+    def _taken(self, when: int, core: int, need: int) -> None:
+        """A packet has left the buffer on the way into its core."""
+        self._inner[core] += need
+        self._serve(when, self._links + core)
 
     def _passed(self, when: int, way: int, buffer: int) -> None:
         self._busy[way] = False

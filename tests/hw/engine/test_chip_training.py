@@ -8,6 +8,9 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("amaranth")
 
+from autapse.sw_driver.compile.partition import partition
+from autapse.sw_driver.compile.predict import predict
+from autapse.sw_driver.compile.work import measured_activity, work_of
 from autapse.sw_driver.device import open as open_device
 from autapse.sw_driver.loss import Loss
 from autapse.sw_driver.network import LI, LIF, Linear, Network, TrainingSpec
@@ -125,6 +128,33 @@ def test_training_with_samples_overlapping_is_the_golden_models(devices, chip, c
     print(f"seed {SEED}, network {network}, {training}")
     train_both(devices("golden"), devices(chip, **CHIPS[chip], **DEPTHS), network=network, training=training,
                batches=data, capture=False, errors=cross_entropy(network, training) if "cross" in case else None)
+
+
+PREDICTED = [(chip, case) for chip in ("8x2", "2x1") for case in CASES if "cross" not in case]
+
+
+@pytest.mark.parametrize(("chip", "case"), PREDICTED)
+def test_cycles_are_predicted(devices, chip, case):
+    """To a hundredth or five cycles, from what the golden model says that neurons do; every visit."""
+    network, training, data = setup(case)
+    spikes, targets = data[0]
+    state, counted, traces = network.initial_state(seed=3, scale=3.0), {}, None
+    for name, options in (("golden", {}), (chip, CHIPS[chip] | DEPTHS)):
+        device = devices(name, **options)
+        device.load(network, training)
+        device.write_state(state)
+        before = device.counters()
+        traces = device.accumulate(spikes, targets=targets, capture=name == "golden").traces or traces
+        device.update(samples=len(spikes), learning_rate=training.learning_rate, momentum=training.momentum)
+        counted = {part: {kind: count - before[part][kind] for kind, count in kinds.items()}
+                   for part, kinds in device.counters().items()}
+    activity = measured_activity(network, spikes, traces)
+    core = {"lanes": CHIPS[chip]["lanes"], "units": CHIPS[chip]["units"], "batch": len(spikes)}
+    told = predict(network, partition(network, work_of(network, activity, **core), 1, 1), activity, **core,
+                   clearing=DEPTHS["history_words"])
+    assert {engine: int(visits[0]) for engine, visits in told.busy.items()} == {
+        engine: counted[engine]["busy"] for engine in told.busy}
+    assert told.cycles == pytest.approx(counted["chip"]["cycles"], rel=0.01, abs=5)
 
 
 @pytest.mark.parametrize("chip", ["8x2", "4x1-running", "4x4-single", "4x2-shared"])
