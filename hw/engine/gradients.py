@@ -37,7 +37,8 @@ class BatchParts:
             m.submodules.gradient_lanes = lanes = Lanes(
                 lanes=config.lanes, units=config.units, products=False, width=config.sum_bits)
         m.submodules.gradient = gradient = GradientEngine(config)
-        m.submodules.update = update = UpdateEngine(config, width=lanes.width, fraction=lanes.fraction)
+        m.submodules.update = update = UpdateEngine(
+            config, width=lanes.width, fraction=lanes.fraction, lends=True)
         m.submodules.history = history = History(config)
         m.submodules.history_schedule = replay = Schedule(config)
         connect(m, bus.layers_2, gradient.layers)
@@ -53,11 +54,14 @@ class BatchParts:
             connect(m, gradient.o_token, update.i)
             m.d.comb += sequencer.i_update_done.eq(gradient.o_final)
         pairs = ((backward.rows, gradient.errors, Space.ERRORS),) if config.nodes == 1 else ()
+        # A cycle late: no memory is read as soon as that, and the way to the memories is long.
+        reads = Signal(name="gradient_reads")
+        m.d.sync += reads.eq(updating)
         for first, second, space in (*pairs,
                                      (backward.active_read, gradient.active, Space.ACTIVE),
                                      (history.read, gradient.history, Space.HISTORY)):
             memory = memories[space].r0
-            m.d.comb += [memory.address.eq(Mux(updating, second.address, first.address)),
+            m.d.comb += [memory.address.eq(Mux(reads, second.address, first.address)),
                          first.data.eq(memory.data), second.data.eq(memory.data)]
         self._write_active(m, memories[Space.ACTIVE].w, backward, history)
         mine = updating if self._shared is not None else 1
@@ -108,7 +112,7 @@ class RunningParts:
         m.submodules.gradient = gradient = RunningGradient(config, rows=rows)
         m.submodules.wide = wide = WideMemory(lanes=config.lanes, depth=rows, width=config.sum_bits)
         m.submodules.harvest = harvest = Harvest(config, rows=rows)
-        m.submodules.update = update = UpdateEngine(config, width=config.sum_bits, fraction=24)
+        m.submodules.update = update = UpdateEngine(config, width=config.sum_bits, fraction=24, lends=True)
         m.submodules.gradient_schedule = schedule = Schedule(config)
         connect(m, bus.layers_2, gradient.layers)
         for name, machine in (("harvest", harvest), ("update", update)):

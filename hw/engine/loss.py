@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from ..neuron.alignment import GRID, HEADROOM, PLACING, added, placed_word
 from ..neuron.checks import check_range, check_sum
@@ -42,6 +42,8 @@ class MeanSquaredError:
     ----------
     width : int
         Bits of the readout y, which counts units of 2^-24.
+    borrows : bool
+        The gateware has no rounding and no product of its own (`MomentumDescent.lends`).
 
     Raises
     ------
@@ -50,6 +52,7 @@ class MeanSquaredError:
     """
 
     width: int = 52
+    borrows: bool = False
 
     def __post_init__(self):
         check_range("MeanSquaredError width", self.width, least=_LIMB + 1, greatest=128)
@@ -63,6 +66,12 @@ class MeanSquaredError:
     def product(self) -> Multiplication:
         """Of gain and residual."""
         return Multiplication()
+
+    @property
+    def borrowed_ports(self) -> dict[str, Member]:
+        """Ports by which the unit borrows."""
+        return {"o_exact": Out(signed(self.rounding.width)), "i_scaled": In(16),
+                "i_scaled_overflow": In(1)} if self.borrows else {}
 
     @property
     def limbs(self) -> int:
@@ -122,6 +131,10 @@ class MeanSquaredErrorUnit(wiring.Component):
         g.
     o_overflow : :py:`Out(1)`
         A rounding saturated; 0 without ``o_valid``.
+    o_exact : :py:`Out(signed(w))`
+        With ``borrows``: r before its rounding, as ``MeanSquaredError.rounding`` takes it.
+    i_scaled, i_scaled_overflow : :py:`In(16)`, :py:`In(1)`
+        With ``borrows``: ``mul(gain, rnd(o_exact))``, as late as a rounding and a product take, and its overflow.
     """
 
     i_valid: Signal
@@ -132,10 +145,14 @@ class MeanSquaredErrorUnit(wiring.Component):
     o_valid: Signal
     o_error: Signal
     o_overflow: Signal
+    o_exact: Signal
+    i_scaled: Signal
+    i_scaled_overflow: Signal
 
     def __init__(self, parameters: MeanSquaredError):
         self._parameters = parameters
         super().__init__({
+            **parameters.borrowed_ports,
             "i_valid": In(1), "i_readout": In(signed(parameters.width)), "i_inverse_steps": In(16),
             "i_target": In(16), "i_gain": In(16), "o_valid": Out(1), "o_error": Out(16), "o_overflow": Out(1),
         })
@@ -160,15 +177,19 @@ class MeanSquaredErrorUnit(wiring.Component):
         minus = line.at(negative, now)
         term = Cat(minus.replicate(GRID - UNIT), target.value)
         exact = line.register(now, added(total.value, term, negative=minus, bits=p.rounding.width), "exact")
-        residual, overflow = line.unit(now + 1, p.rounding, "residual_rounding", i=exact.value)
-        now = residual.cycle
-        gain = line.at(Timed(self.i_gain, 0), now)
-        error, product_overflow = line.unit(now, p.product, "gain_product", a=gain, b=residual.value)
+        if p.borrows:
+            m.d.comb += self.o_exact.eq(exact.value)
+            error, overflow = Timed(self.i_scaled, p.latency), Timed(self.i_scaled_overflow, p.latency)
+        else:
+            residual, overflow = line.unit(now + 1, p.rounding, "residual_rounding", i=exact.value)
+            now = residual.cycle
+            gain = line.at(Timed(self.i_gain, 0), now)
+            error, product_overflow = line.unit(now, p.product, "gain_product", a=gain, b=residual.value)
+            overflow = line.either(overflow, product_overflow)
 
         valid = delay(m, self.i_valid, p.latency, name="valid", reset_less=False)
         assert error.cycle == p.latency
         line.finish(error, self.o_error, p.latency)
-        overflow = line.either(overflow, product_overflow)
         m.d.comb += [self.o_valid.eq(valid), self.o_overflow.eq(valid & line.at(overflow, p.latency))]
         return m
 

@@ -9,6 +9,8 @@ from amaranth.utils import ceil_log2
 from ..contract.chip import ChipConfig
 from ..contract.geometry import geometry
 from ..contract.program import Space
+from ..neuron.pipeline import delay
+from ..numeric.selection import gathered, spread
 
 
 def shape_of(config: ChipConfig, space: Space) -> dict[str, int]:
@@ -27,8 +29,12 @@ def granule(width: int) -> int:
     return 16 if width > 16 and width % 16 == 0 else width
 
 
+FAR_LATENCY = 3
+"""Cycles from an address to its row in a memory that spreads over a large part of a device (`BusMemory`)."""
+
+
 class ReadPort(wiring.Signature):
-    """A reader of a memory: `data` is the row at last cycle's `address`."""
+    """A reader of a memory: `data` is the row at last cycle's `address`, in a far one at that `FAR_LATENCY` ago."""
 
     def __init__(self, *, width: int, depth: int):
         super().__init__({"address": Out(ceil_log2(max(depth, 2))), "data": In(width)})
@@ -44,7 +50,7 @@ class WritePort(wiring.Signature):
 
 
 class HostPort(wiring.Signature):
-    """The host's 16-bit view: `result` follows `read` by one cycle."""
+    """The host's 16-bit view: `result` follows `read` by the memory's `host_latency` cycles, one where it has none."""
 
     def __init__(self):
         super().__init__({
@@ -55,7 +61,9 @@ class HostPort(wiring.Signature):
 class BusMemory(wiring.Component):
     """Memory of `depth` rows with one writer, some readers, and a 16-bit view for the host bus.
 
-    Reads give data one cycle after the address. The host shares the writer and one reader; it must
+    Reads give data `latency` cycles after the address: one, or `FAR_LATENCY` with `far`, where the ways to so many
+    block RAMs and back take a cycle each, from register to register. Order is that of the ports: what is
+    written in one cycle is read from the next one on. The host shares the writer and one reader; it must
     only come while nobody else uses them, which the core sees to. A row of `width` bits is
     2^k bus words (`row_words`), low word first.
 
@@ -66,9 +74,10 @@ class BusMemory(wiring.Component):
     host : the host's view
     """
 
-    def __init__(self, *, width: int, depth: int, readers: int = 1, host_reader: int = 0):
+    def __init__(self, *, width: int, depth: int, readers: int = 1, host_reader: int = 0, far: bool = False):
         self.width, self.depth, self.readers = width, max(depth, 2), readers
-        self.host_reader = host_reader
+        self.host_reader, self.far = host_reader, far
+        self.latency = self.host_latency = FAR_LATENCY if far else 1
         self.row_words = row_words(width)
         self.address_bits = ceil_log2(self.depth)
         shape = {"width": width, "depth": depth}
@@ -87,23 +96,33 @@ class BusMemory(wiring.Component):
         sub_bits = ceil_log2(self.row_words)
         h_row = host.address[sub_bits:sub_bits + self.address_bits]
         h_sub = host.address[:sub_bits] if sub_bits else C(0, 1)
-        m.d.comb += [writer.addr.eq(w.address), writer.data.eq(w.data), writer.en.eq(w.enable)]
+        address, data, enable = (Signal.like(port) for port in (writer.addr, writer.data, writer.en))
+        m.d.comb += [address.eq(w.address), data.eq(w.data), enable.eq(w.enable)]
         with m.If(host.write):
             m.d.comb += [
-                writer.addr.eq(h_row),
-                writer.data.eq(host.data if grain == self.width else Cat(host.data for _ in range(len(writer.en)))),
-                writer.en.eq(1 if grain == self.width else 1 << h_sub),
+                address.eq(h_row),
+                data.eq(host.data if grain == self.width else Cat(host.data for _ in range(len(enable)))),
+                enable.eq(1 if grain == self.width else 1 << h_sub),
             ]
+        rests = int(self.far)  # cycles on the way there, and on the way back
+        m.d.comb += [
+            writer.addr.eq(delay(m, address, rests, name="w_address")),
+            writer.data.eq(delay(m, data, rests, name="w_data")),
+            writer.en.eq(delay(m, enable, rests, name="w_enable", reset_less=False)),
+        ]
         for n in range(self.readers):
             reader, port = memory.read_port(), getattr(self, f"r{n}")
-            m.d.comb += [reader.addr.eq(port.address), port.data.eq(reader.data)]
+            asked = Signal.like(port.address, name=f"asked_{n}")
+            m.d.comb += [
+                asked.eq(port.address), reader.addr.eq(delay(m, asked, rests, name=f"r{n}_address")),
+                port.data.eq(delay(m, reader.data, rests, name=f"r{n}_data")),
+            ]
             if n == self.host_reader:
-                sub = Signal(max(sub_bits, 1))
-                m.d.sync += sub.eq(h_sub)
-                padded = Cat(reader.data, C(0, 16 * self.row_words - self.width))
-                m.d.comb += host.result.eq(padded.word_select(sub, 16) if sub_bits else reader.data)
+                sub = delay(m, h_sub, self.latency, name="sub")
+                padded = Cat(port.data, C(0, 16 * self.row_words - self.width))
+                m.d.comb += host.result.eq(padded.word_select(sub, 16) if sub_bits else port.data)
                 with m.If(host.read):
-                    m.d.comb += reader.addr.eq(h_row)
+                    m.d.comb += asked.eq(h_row)
         return m
 
 
@@ -124,13 +143,14 @@ class SynapseMemory(wiring.Component):
                                 banks (true dual port RAM) ──┤
         c_address ────> port B ─┘                            └─> rotation ─> c_data
 
-    Read latency: 3 cycles (memory, register, rotation), a read of each port per cycle. A write, by rows,
+    Read latency: 4 cycles (register, memory, register, rotation), a read of each port per cycle. A write, by rows,
     takes port A: what was to be read there in the next cycle is lost. Its words come bank by bank, word b for
     bank b (see `bank_of`): whoever gathers a row does so in that order for nothing. A column port with
     `c_rows` high reads rows.
     """
 
-    latency = 3
+    latency = 4
+    host_latency = FAR_LATENCY
 
     def __init__(self, *, lanes: int, depth: int, columns: bool = True):
         self.lanes, self.depth, self.columns = lanes, max(depth, 2), columns
@@ -147,7 +167,8 @@ class SynapseMemory(wiring.Component):
         lanes, bits = self.lanes, ceil_log2(self.lanes)
         host = self.host
         h_row, h_bank = host.address[bits:], (host.address[:bits] if bits else C(0, 1))
-        # Writes: registered, then port A of every bank.
+        # Writes: registered, then port A of every bank. The banks spread over a large part of a device, so what drives
+        # them and what they drive are registers.
         w_enable, w_row = Signal(), Signal(self.address_bits)
         w_words, address = Signal(16 * lanes), Signal(self.address_bits)
         enable, stored = Signal(lanes), Signal(16 * lanes)
@@ -161,29 +182,34 @@ class SynapseMemory(wiring.Component):
             m.d.comb += address.eq(h_row)
 
         readers = [([], "r")] + ([([], "c")] if self.columns else [])
+        port_address, port_enable, port_words = (
+            Signal.like(value, name=f"port_{name}", reset_less=name != "enable")
+            for value, name in ((address, "address"), (enable, "enable"), (stored, "words")))
+        m.d.sync += [port_address.eq(address), port_enable.eq(enable), port_words.eq(stored)]
         for b in range(lanes):
             m.submodules[f"bank_{b}"] = bank = Memory(shape=unsigned(16), depth=self.depth, init=[])
             writer, reader = bank.write_port(), bank.read_port()
             m.d.comb += [
-                writer.addr.eq(address), writer.data.eq(stored.word_select(b, 16)), writer.en.eq(enable[b]),
-                reader.addr.eq(address),
+                writer.addr.eq(port_address), writer.data.eq(port_words.word_select(b, 16)),
+                writer.en.eq(port_enable[b]), reader.addr.eq(port_address),
             ]
             readers[0][0].append(reader.data)
             if self.columns:
                 column = bank.read_port()
                 low = self.c_address[:bits]
                 skewed = Cat(Mux(self.c_rows, low, (C(b, bits) - low)[:bits]), self.c_address[bits:])
-                m.d.comb += column.addr.eq(skewed if bits else self.c_address)
+                skewed = delay(m, skewed if bits else self.c_address, 1, name=f"c_address_{b}")
+                m.d.comb += column.addr.eq(skewed)
                 readers[1][0].append(column.data)
-        low, h_read = Signal(max(bits, 1)), Signal(max(bits, 1))
-        m.d.sync += h_read.eq(h_bank)
-        m.d.comb += host.result.eq(Cat(*readers[0][0]).word_select(h_read, 16))
         for words, name in readers:
             source = self.r_address if name == "r" else self.c_address
             held = Signal(16 * lanes, name=f"{name}_held", reset_less=True)
-            low, turn = Signal(max(bits, 1), name=f"{name}_low"), Signal(max(bits, 1), name=f"{name}_turn")
-            m.d.sync += [held.eq(Cat(*words)), low.eq(source[:bits]), turn.eq(low)]
-            m.d.sync += getattr(self, f"{name}_data").eq(_rotated(held, turn[:bits], lanes=lanes))
+            m.d.sync += held.eq(Cat(*words))
+            if name == "r":
+                asked = delay(m, h_bank, self.host_latency, name="asked")
+                m.d.comb += host.result.eq(held.word_select(asked, 16))
+            turn = delay(m, source[:bits], self.latency - 1, name=f"{name}_turn") if bits else C(0, 0)
+            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, lanes=lanes, name=name))
         return m
 
 
@@ -192,9 +218,17 @@ def bank_of(lane: int, address: int, *, lanes: int) -> int:
     return (lane + address) % lanes
 
 
-def _rotated(words, amount, *, lanes: int):
-    """Word k from word k + amount, mod lanes; one 2:1 multiplexer per bit and bit of amount."""
-    for k in range(len(amount)):
-        step = 16 << k
-        words = Mux(amount[k], Cat(words[step:], words[:step]), words)
-    return words
+def _rotated(m: Module, words, amount, *, lanes: int, name: str):
+    """Word k from word k + amount, mod lanes, a cycle later; two LUTs per bit for eight lanes.
+
+    By multiples of four with one 2:1 multiplexer per bit and bit of amount; by the rest as the row rests in one of up
+    to four registers while the others clear (see `spread`).
+    """
+    def turned(value, step):
+        return Cat(value[16 * step:], value[:16 * step])
+
+    for k in range(2, len(amount)):
+        words = Mux(amount[k], turned(words, 1 << k), words)
+    low = amount[:2]
+    parts = spread(m, [turned(words, step) for step in range(1 << len(low))], place=low, name=f"{name}_turned")
+    return gathered(parts, step=0, width=16 * lanes)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from ..neuron.addition import Addition
 from ..neuron.alignment import GRID, HEADROOM, PLACING, added, narrowed, placed_word, signed_word
@@ -55,6 +55,9 @@ class MomentumDescent:
         Bits of the exact gradient sum.
     fraction : int, 24 to 60
         The sum's least bit weighs 2^-fraction.
+    lends : bool
+        The gateware lends the rounding of its sum and the product behind it while it has no weight to update:
+        `MeanSquaredError` takes the same two steps, and never at the same time.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class MomentumDescent:
 
     width: int = 52
     fraction: int = UNIT
+    lends: bool = False
 
     def __post_init__(self):
         check_range("MomentumDescent width", self.width, least=12, greatest=128)
@@ -71,9 +75,9 @@ class MomentumDescent:
 
     @property
     def sum_rounding(self) -> Rounding:
-        """Of the narrowed sum."""
-        grid = min(self.fraction, GRID)
-        return Rounding(width=1 + HEADROOM + grid, fraction=grid)
+        """Of the narrowed sum; where it is lent, of a sum on the finest grid and a bit more."""
+        grid = GRID if self.lends else min(self.fraction, GRID)
+        return Rounding(width=1 + self.lends + HEADROOM + grid, fraction=grid)
 
     @property
     def addition(self) -> Addition:
@@ -99,6 +103,12 @@ class MomentumDescent:
     def moved_product(self) -> Multiplication:
         """Of words whose product moves its exponent."""
         return Multiplication(least=-GREATEST_LOG, greatest=GREATEST_LOG)
+
+    @property
+    def lent_ports(self) -> dict[str, Member]:
+        """Ports by which the unit lends."""
+        return {"i_lent": In(1), "i_lent_exact": In(signed(self.sum_rounding.width)), "i_lent_factor": In(16),
+                "o_lent": Out(16), "o_lent_overflow": Out(1)} if self.lends else {}
 
     @property
     def latency(self) -> int:
@@ -171,6 +181,12 @@ class MomentumDescentUnit(wiring.Component):
         W', R' and M'.
     o_overflow : :py:`Out(1)`
         A rounding saturated; 0 without ``o_valid``.
+    i_lent : :py:`In(1)`
+        With ``lends``: the next three ports count, and no weight is under way.
+    i_lent_exact, i_lent_factor : :py:`In(signed(w))`, :py:`In(16)`
+        With ``lends``: a value as ``MomentumDescent.sum_rounding`` takes it, and a word that stays as it is.
+    o_lent, o_lent_overflow : :py:`Out(16)`, :py:`Out(1)`
+        With ``lends``: ``mul(factor, rnd(exact))``, a rounding and a product later, and whether one saturated.
     """
 
     i_valid: Signal
@@ -189,10 +205,16 @@ class MomentumDescentUnit(wiring.Component):
     o_remainder: Signal
     o_momentum: Signal
     o_overflow: Signal
+    i_lent: Signal
+    i_lent_exact: Signal
+    i_lent_factor: Signal
+    o_lent: Signal
+    o_lent_overflow: Signal
 
     def __init__(self, parameters: MomentumDescent):
         self._parameters = parameters
         super().__init__({
+            **parameters.lent_ports,
             "i_valid": In(1), "i_sum": In(signed(parameters.width)), "i_weight": In(16), "i_remainder": In(16),
             "i_momentum": In(16), "i_momentum_factor": In(16), "i_inverse_batch": In(16), "i_rate": In(16),
             "i_gradient_log": In(signed(7)), "i_step_log": In(signed(7)), "i_use_momentum": In(1),
@@ -205,13 +227,19 @@ class MomentumDescentUnit(wiring.Component):
         p = self._parameters
         line = Timeline(m)
         total = line.register(0, narrowed(self.i_sum, fraction=p.fraction), "total")
-        gradient, sum_overflow = line.unit(1, p.sum_rounding, "sum_rounding", i=total.value)
+        summed = total.value
+        if p.lends:
+            summed = Mux(self.i_lent, self.i_lent_exact, summed << p.sum_rounding.fraction - min(p.fraction, GRID))
+        gradient, sum_overflow = line.unit(1, p.sum_rounding, "sum_rounding", i=summed)
         now = gradient.cycle
+        scale, log = line.at(Timed(self.i_inverse_batch, 0), now), line.at(Timed(self.i_gradient_log, 0), now)
+        if p.lends:
+            scale, log = Mux(self.i_lent, self.i_lent_factor, scale), Mux(self.i_lent, 0, log)
         fresh, fresh_overflow = line.unit(
-            now, p.moved_product, "gradient_product",
-            a=line.at(Timed(self.i_inverse_batch, 0), now), b=gradient.value,
-            k=line.at(Timed(self.i_gradient_log, 0), now),
-        )
+            now, p.moved_product, "gradient_product", a=scale, b=gradient.value, k=log)
+        if p.lends:
+            m.d.comb += [self.o_lent.eq(fresh.value),
+                         self.o_lent_overflow.eq(line.either(sum_overflow, fresh_overflow).value)]
         # Registered first, so that memories may drive the ports: a DSP block is most of a cycle.
         factor = line.register(0, self.i_momentum_factor, "factor")
         held = line.register(0, Mux(self.i_use_momentum, self.i_momentum, 0), "held")

@@ -14,13 +14,15 @@ from .memory import ReadPort, WritePort, shape_of
 class LossEngine(wiring.Component):
     """Writes the error of each class from its exact readout and its target.
 
-    One class per cycle; `o_idle` rises `classes` + the unit's latency + 2 cycles after `i_start`.
+    One class per cycle; `o_idle` rises `classes` + the unit's latency + 2 cycles after `i_start`. With `borrows`
+    some ports go to an `UpdateEngine` that lends (`MeanSquaredErrorUnit`).
     """
 
-    def __init__(self, config: ChipConfig):
+    def __init__(self, config: ChipConfig, *, borrows: bool = False):
         self.config = config
-        self.unit = MeanSquaredError(width=config.sum_bits)
+        self.unit = MeanSquaredError(width=config.sum_bits, borrows=borrows)
         super().__init__({
+            **self.unit.borrowed_ports,
             "i_start": In(1), "i_classes": In(16), "i_inverse_steps": In(16), "i_gain": In(16),
             "readout": Out(ReadPort(**shape_of(config, Space.READOUTS))),
             "targets": Out(ReadPort(**shape_of(config, Space.TARGETS))),
@@ -47,6 +49,9 @@ class LossEngine(wiring.Component):
             self.o_idle.eq((left == 0) & (out == 0)),
             self.o_overflow.eq(unit.o_valid & unit.o_overflow),
         ]
+        for name in self.unit.borrowed_ports:
+            inner, outer = getattr(unit, name), getattr(self, name)
+            m.d.comb += outer.eq(inner) if name.startswith("o_") else inner.eq(outer)
         m.d.sync += [valid.eq(left != 0), lane.eq(sent[:bits] if bits else 0)]
         with m.If(self.i_start):
             m.d.sync += [left.eq(self.i_classes), out.eq(self.i_classes), sent.eq(0), taken.eq(0)]

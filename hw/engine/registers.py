@@ -23,6 +23,7 @@ class Registers(wiring.Component):
     """Program registers, readable and writable by the host; `overflow` is sticky and set by the core."""
 
     depth = length(REGISTERS)
+    host_latency = 1
 
     def __init__(self):
         super().__init__({"host": In(HostPort()), "o": Out(Program), "i_overflow": In(1)})
@@ -30,8 +31,11 @@ class Registers(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         at, host = offsets(REGISTERS), self.host
+        # The host is let at no address behind the last register.
+        address = host.address[:(self.depth - 1).bit_length()]
         # What the host reads back is a copy in a small memory: cheaper than a multiplexer of all registers.
-        m.submodules.copy = copy = Memory(shape=unsigned(16), depth=1 << (self.depth - 1).bit_length(), init=[])
+        m.submodules.copy = copy = Memory(shape=unsigned(16), depth=1 << (self.depth - 1).bit_length(), init=[],
+                                          attrs={"ram_style": "block"})
         writer, reader = copy.write_port(), copy.read_port()
         m.d.comb += [
             writer.addr.eq(host.address), writer.data.eq(host.data), writer.en.eq(host.write),
@@ -41,11 +45,11 @@ class Registers(wiring.Component):
             register = Signal(bits, name=name)
             m.d.comb += self.o[name].eq(register)
             for k in range(words_of(bits)):
-                with m.If(host.write & (host.address == at[name] + k)):
+                with m.If(host.write & (address == at[name] + k)):
                     m.d.sync += register[16 * k:16 * k + 16].eq(host.data)
             if name == "overflow":
                 asked = Signal()
-                m.d.sync += asked.eq(host.address == at[name])
+                m.d.sync += asked.eq(address == at[name])
                 with m.If(asked):
                     m.d.comb += host.result.eq(register)
                 with m.If(self.i_overflow):
@@ -63,6 +67,7 @@ class Counters(wiring.Component):
     """
 
     depth = 2 * len(COUNTERS)
+    host_latency = 1
     turn = 1 << (len(COUNTERS) - 1).bit_length()
 
     def __init__(self, *, saved_bits: int = 21):
@@ -128,6 +133,7 @@ class Identity(wiring.Component):
     def __init__(self, config: ChipConfig):
         self._words = identity_words(config)
         self.depth = len(self._words)
+        self.host_latency = 1
         super().__init__({"host": In(HostPort())})
 
     def elaborate(self, platform):

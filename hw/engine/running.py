@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
 from ..neuron.pipeline import delay
-from .memory import ReadPort, shape_of
+from .memory import FAR_LATENCY, ReadPort, shape_of
 from .scan import Credits, EventList, Scanner, Stage
 from .schedule import Item
 from .table import LayerPort, LayerWrite, Widths, address_bits, attach, layer_view
@@ -66,7 +66,7 @@ class ErrorLooker(wiring.Component):
         m = Module()
         widths, layer = Widths(self.config), self.layer.fields
         group, row = Signal(group_layout(self.address_bits)), Signal(16 * self.config.lanes, reset_less=True)
-        item, looked, ending = Signal(Item), Signal(Item), Signal()
+        item, looking, looked, ending = Signal(Item), Signal(Item), Signal(Item), Signal()
         m.submodules.retired = retired = Credits(most=512)
         # Each item and group in a queue has a row in the queue of rows, so that the room in that one is room in all.
         items = self._queue(m, "items", looked, self.o_item)
@@ -100,21 +100,20 @@ class ErrorLooker(wiring.Component):
             with m.State("Look"):
                 m.d.comb += issue.eq(room != 0)
                 # The item before stands here for as long as its last row may still be found to have an error.
-                m.d.sync += looked.eq(item)
+                m.d.sync += looking.eq(item)
                 with m.If(issue):
                     m.d.sync += [
                         address.eq(address + self.i_batch_steps), base.eq(base + layer.row_step), left.eq(left - 1)]
                     with m.If(left == 1):
                         m.next = "Idle"
 
-        # Memory, register, lanes looked at.
+        # Memory, lanes looked at.
         marks = data.StructLayout({"valid": 1, "final": 1, "base": self.address_bits, "dense": widths.neuron})
-        reading, fetched, seen = (Signal(marks, name=name) for name in ("reading", "fetched", "seen"))
-        fetched_row, some = Signal.like(row), Signal()
+        reading, seen, some = Signal(marks), Signal(marks), Signal()
+        m.d.comb += seen.eq(delay(m, reading.as_value(), FAR_LATENCY, name="seen", reset_less=False))
         m.d.sync += [
             reading.valid.eq(issue), reading.final.eq(left == 1), reading.base.eq(base), reading.dense.eq(dense),
-            fetched.eq(reading), fetched_row.eq(self.errors.data),
-            seen.eq(fetched), row.eq(fetched_row), some.eq(fetched_row.any()),
+            row.eq(self.errors.data), some.eq(self.errors.data.any()), looked.eq(looking),
         ]
         found, held, held_end, close, taken = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [

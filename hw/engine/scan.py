@@ -9,7 +9,8 @@ from amaranth.utils import ceil_log2
 
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
-from .memory import ReadPort, shape_of
+from ..neuron.pipeline import delay
+from .memory import FAR_LATENCY, ReadPort, shape_of
 from .schedule import LAYER_BITS, Item
 from .table import LayerPort, Widths, layer_view
 
@@ -110,10 +111,9 @@ class Scanner(wiring.Component):
     for which the next layer's `row_step` is added per row.
     """
 
-    lag = 6
-
     def __init__(self, config: ChipConfig, *, errors: bool):
         self.config, self.errors = config, errors
+        self.lag = 5 + FAR_LATENCY if errors else 6
         self.events = max(config.events, 2)
         self.event = event_layout(config, errors=errors)
         self.fields = (("next_errors", "next_groups", "next_weights", "next_row_step") if errors
@@ -148,22 +148,21 @@ class Scanner(wiring.Component):
         m.d.sync += free.eq(flight.out <= self.i_layers)
         m.d.comb += [flight.back.eq(self.i_retire), lists.back.eq(self.i_release)]
 
-        # Rows: address, memory, register, queue.
+        # Rows: address, memory, register, queue. Lanes that are not 0 are found before the register.
         address = Signal(len(self.rows.address))
         left, tag = Signal(16), Signal(tag_bits)
         issue, first = Signal(), Signal()
         marks = data.StructLayout({"valid": 1, "last": 1, "tag": tag_bits})
         reading, fetched = Signal(marks), Signal(marks)
-        row = Signal(self.rows.data.shape(), reset_less=True)
-        m.d.comb += self.rows.address.eq(address)
-        m.d.sync += [
-            reading.valid.eq(issue), reading.last.eq(left == 1), reading.tag.eq(tag),
-            fetched.eq(reading), row.eq(self.rows.data),
-        ]
+        row, flags = Signal(self.rows.data.shape(), reset_less=True), Signal(lanes, reset_less=True)
+        m.d.comb += [self.rows.address.eq(address), fetched.eq(delay(
+            m, reading.as_value(), FAR_LATENCY if self.errors else 1, name="fetched", reset_less=False))]
+        m.d.sync += [row.eq(self.rows.data), flags.eq(
+            Cat(self.rows.data.word_select(k, 16).any() for k in range(lanes)) if self.errors else self.rows.data)]
+        m.d.sync += [reading.valid.eq(issue), reading.last.eq(left == 1), reading.tag.eq(tag)]
         with m.If(issue):
             step = layer.next_row_step >> bits if self.errors else 1
             m.d.sync += [address.eq(address + self.i_steps), left.eq(left - 1), tag.eq(tag + step)]
-        flags = Cat(row.word_select(k, 16).any() for k in range(lanes)) if self.errors else row
         arrived = Signal(entry)
         m.d.comb += [
             arrived.lanes.eq(flags), arrived.tag.eq(fetched.tag), arrived.last.eq(fetched.last),
@@ -222,7 +221,7 @@ class Scanner(wiring.Component):
                 m.d.sync += [address.eq(base + batch_step), left.eq(rows), tag.eq(first), finished.eq(0)]
                 m.next = "Rows"
             with m.State("Rows"):
-                m.d.comb += issue.eq(queue.level <= ROWS - 4)
+                m.d.comb += issue.eq(queue.level <= ROWS - self.lag + 2)
                 with m.If(issue & (left == 1)):
                     m.next = "Lanes"
             with m.State("Lanes"):

@@ -1,6 +1,6 @@
 """Layer descriptors inside the engines: each machine keeps the fields that it needs, indexed by layer."""
 
-from amaranth.hdl import Cat, Module, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -88,7 +88,8 @@ class LayerTable(wiring.Component):
     """Some fields of every layer's descriptor, in a small memory of their own; a read takes one cycle.
 
     Copies of the few fields that a machine needs are smaller than carrying whole descriptors along with
-    the items, and each machine may be at another layer.
+    the items, and each machine may be at another layer. Of two layers they are in registers: one LUT per bit
+    chooses, where memory made from LUTs takes six for each four bits, and as many for a single one.
 
     Members
     -------
@@ -108,6 +109,9 @@ class LayerTable(wiring.Component):
         for name in self._names:
             width = self.view[name].width
             for k in range(words_of(width)):
+                if self._layers == 2:
+                    parts.append(self._registers(m, f"{name}_{k}", min(16, width - 16 * k), at[name] + k))
+                    continue
                 memory = Memory(shape=unsigned(min(16, width - 16 * k)), depth=self._layers, init=[])
                 m.submodules[f"{name}_{k}"] = memory
                 writer, reader = memory.write_port(), memory.read_port()
@@ -118,6 +122,16 @@ class LayerTable(wiring.Component):
                 parts.append(reader.data)
         m.d.comb += self.r.fields.eq(Cat(parts))
         return m
+
+    def _registers(self, m: Module, name: str, width: int, word: int):
+        """A word, or part of one, of two layers."""
+        kept = [Signal(width, name=f"{name}_of_{layer}", reset_less=True) for layer in range(2)]
+        for layer, register in enumerate(kept):
+            with m.If(self.w.enable & (self.w.word == word) & (self.w.layer[0] == layer)):
+                m.d.sync += register.eq(self.w.data)
+        chosen = Signal(width, name=name, reset_less=True)
+        m.d.sync += chosen.eq(Mux(self.r.index[0], kept[1], kept[0]))
+        return chosen
 
 
 def attach(m: Module, engine, machine, name: str):

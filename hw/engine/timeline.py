@@ -23,6 +23,7 @@ class Timeline(wiring.Component):
     """
 
     depth = 2 * TIMELINE_ROWS
+    host_latency = 1
 
     def __init__(self):
         super().__init__({"host": In(HostPort()), "i_levels": In(len(TIMELINE_PARTS)), "i_running": In(1)})

@@ -1,6 +1,6 @@
 """Update: exact gradient sums through the optimiser into the synapse memory."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
@@ -24,19 +24,21 @@ class UpdateEngine(wiring.Component):
     A group's rows are read while the one before it is fed and the lanes sum the next one, so a group takes
     max(`reading`, lanes / units + `pause`) cycles. Without momentum no momentum row is written and what is read of
     one is not used, so none need exist. Rows are written as `SynapseMemory` takes them, bank by bank; `o_new` says of a
-    row that it is one of weights.
+    row that it is one of weights. With `lends` the first unit lends what it can while `o_idle` (`MomentumDescentUnit`).
     """
 
     fields = ("weights", "remainders", "momenta")
     reading = 6 + SynapseMemory.latency
     pause = 2
 
-    def __init__(self, config: ChipConfig, *, width: int, fraction: int):
+    def __init__(self, config: ChipConfig, *, width: int, fraction: int, lends: bool = False):
         self.config = config
         self.unit = MomentumDescent(width=width, fraction=fraction)
+        self._first = MomentumDescent(width=width, fraction=fraction, lends=lends)
         self._layout = update_layout(config)
         row, address = 16 * config.lanes, Widths(config).synapse
         super().__init__({
+            **self._first.lent_ports,
             "i": In(stream.Signature(self._layout)), "i_item": In(Item),
             "layer": Out(LayerPort(layer_view(config, *self.fields))),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1),
@@ -115,7 +117,7 @@ class UpdateEngine(wiring.Component):
         optimisers = []
         weights, remainders, momenta = (held.word_select(beat, 16 * units) for held in rows)
         for k in range(units):
-            m.submodules[f"unit_{k}"] = unit = self.unit.create()
+            m.submodules[f"unit_{k}"] = unit = (self.unit if k else self._first).create()
             optimisers.append(unit)
             m.d.comb += [
                 unit.i_valid.eq(feed), unit.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()),
@@ -125,6 +127,9 @@ class UpdateEngine(wiring.Component):
                 unit.i_rate.eq(self.i_rate), unit.i_gradient_log.eq(self.i_gradient_log),
                 unit.i_step_log.eq(self.i_step_log), unit.i_use_momentum.eq(self.i_use_momentum),
             ]
+        for name in self._first.lent_ports:
+            inner, outer = getattr(optimisers[0], name), getattr(self, name)
+            m.d.comb += outer.eq(inner) if name.startswith("o_") else inner.eq(outer)
         self._write(m, optimisers, places, fetching=fetching | there | feed)
         return m
 
@@ -134,7 +139,8 @@ class UpdateEngine(wiring.Component):
         beats, bits, unit_bits = config.beats, (config.lanes - 1).bit_length(), (config.units - 1).bit_length()
         layer, done = self.layer.fields, optimisers[0].o_valid
         done_beat = Signal(range(max(beats, 2)))
-        low = places.r_data[:bits]
+        low = Signal(bits)                # of a group that leaves; its first result comes much later, or three cycles
+        m.d.sync += low.eq(places.r_data[:bits])
         rows = []
         for name in ("weight", "remainder", "momentum"):
             words = Cat(getattr(unit, f"o_{name}") for unit in optimisers)
@@ -155,13 +161,21 @@ class UpdateEngine(wiring.Component):
             with m.If(done_beat == beats - 1):
                 m.d.comb += places.r_en.eq(1)
                 m.d.sync += [done_beat.eq(0), place.eq(places.r_data), left.eq(3)]
-        m.d.comb += self.w_address.eq(layer.weights + place)
+        # A row out of its turn rests as zeros, so that the one to be written is the OR of three: one LUT per bit.
+        base, leaving = Signal.like(place, name="base"), []
         with m.Switch(left):
-            with m.Case(3):
-                m.d.comb += [self.o_new.eq(1), self.w_enable.eq(1), self.w_data.eq(rows[0])]
-            with m.Case(2):
-                m.d.comb += [self.w_enable.eq(1), self.w_address.eq(layer.remainders + place), self.w_data.eq(rows[1])]
-            with m.Case(1):
-                m.d.comb += [self.w_enable.eq(self.i_use_momentum), self.w_address.eq(layer.momenta + place),
-                             self.w_data.eq(rows[2])]
-        m.d.comb += self.o_idle.eq(~fetching & ~places.r_rdy & (left == 0))
+            for turn, name in zip((3, 2, 1), self.fields, strict=True):
+                with m.Case(turn):
+                    m.d.comb += base.eq(layer[name])
+        for turn, gathered in zip((3, 2, 1), rows, strict=True):
+            leaving.append(Signal(row, name=f"leaving_{turn}", reset_less=True))
+            m.d.sync += leaving[-1].eq(Mux(left == turn, gathered, 0))
+        writing = Signal()
+        m.d.sync += [
+            writing.eq(left != 0), self.o_new.eq(left == 3), self.w_address.eq(base + place),
+            self.w_enable.eq(left[1] | (left[0] & self.i_use_momentum)),
+        ]
+        m.d.comb += [
+            self.w_data.eq(leaving[0] | leaving[1] | leaving[2]),
+            self.o_idle.eq(~fetching & ~places.r_rdy & (left == 0) & ~writing),
+        ]

@@ -215,5 +215,5 @@ async def faults_are_found(dut):
     await reset(dut, BANK)
     for name in NAMES:
         outputs = Ports(dut, name, PARTS[name]).outputs
-        assert await faulty(dut, BANK, outputs, lambda rng, name=name: served(dut, name, rng, busy=0.3, count=900),
+        assert await faulty(dut, BANK, outputs, lambda rng, name=name: served(dut, name, rng, busy=0.3, count=4000),
                             seed=PARAMETERS["seed"])

@@ -5,6 +5,7 @@ from collections import deque
 
 import cocotb
 
+from autapse.hw.engine.memory import FAR_LATENCY
 from autapse.hw.engine.scan import ROWS
 from autapse.hw.engine.table import Widths
 from bench import bench_parameters
@@ -158,7 +159,8 @@ async def scanned(dut, name: str, rng: random.Random, *, layers: int, stall: flo
         ports.put("i_offset", offset)
     sink = Sink(ports, "o", rng=rng, stall=stall)
     scans = Scans(ports, plans, sink, layers=layers, rng=rng, delay=0.9 if stall else 0.0)
-    agents = [Memory(ports, "rows__", rows, width=width * config.lanes, rng=rng),
+    agents = [Memory(ports, "rows__", rows, width=width * config.lanes, rng=rng,
+                     latency=FAR_LATENCY if unit.errors else 1),
               Layers(ports, "layer", view, tables, rng=rng), Source(ports, "i", items, rng=rng, gap=stall / 2), sink,
               scans]
     await run(dut, agents, until=lambda: scans.done == count, limit=150 * count)

@@ -8,6 +8,7 @@ import cocotb
 from autapse.hw.contract.chip import MAP_BITS
 from autapse.hw.engine.gradient import MeetingScanner
 from autapse.hw.engine.lanes import Lanes
+from autapse.hw.engine.memory import FAR_LATENCY
 from autapse.hw.engine.table import layer_view
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Sink, Source, faulty, reset, run
@@ -169,7 +170,7 @@ async def met(dut, rng: random.Random, *, words: int, density: float, silent: fl
     # The sink before the lookout, which asks whether a token went in the cycle of a row.
     agents = [source, Memory(ports, "history__", batch.history, width=MAP_BITS, rng=rng),
               Memory(ports, "active__", batch.active, width=MAP_BITS, rng=rng),
-              Memory(ports, "errors__", batch.rows, width=WIDTH, rng=rng),
+              Memory(ports, "errors__", batch.rows, width=WIDTH, rng=rng, latency=FAR_LATENCY),
               Layers(ports, "layer", ENGINE.layer.fields.shape(), batch.tables, rng=rng),
               Sink(ports, "o_token", rng=rng, stall=stall, on_take=agent.token), agent]
     await run(dut, agents, until=lambda: agent.layers == len(LAYERS),

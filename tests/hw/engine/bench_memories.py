@@ -62,7 +62,7 @@ class SynapseModel:
             request |= {f"host__{kind}": 1, "host__address": row * lanes + bank_, "host__data": rng.getrandbits(16)}
             lane = (bank_ - row) % lanes
             if kind == "read":
-                answer.append((1, "host__result", int(self.words[row, lane])))
+                answer.append((self._m.host_latency, "host__result", int(self.words[row, lane])))
         if self._m.columns:
             self._column(request, answer, written=landing and landing[0] if kind != "write" or landing else row)
         if landing:
@@ -115,9 +115,9 @@ class RowModel:
         else:
             row, word = rng.randrange(memory.depth), rng.randrange(memory.row_words)
             request |= {"host__address": row * memory.row_words + word, "host__data": rng.getrandbits(16)}
-        answers = [(1, f"r{n}__data", self.rows[row]) for n, row in enumerate(at) if n or kind != "read"]
+        answers = [(memory.latency, f"r{n}__data", self.rows[row]) for n, row in enumerate(at) if n or kind != "read"]
         if kind == "read":
-            answers.append((1, "host__result", self.rows[row] >> 16 * word & 0xFFFF))
+            answers.append((memory.host_latency, "host__result", self.rows[row] >> 16 * word & 0xFFFF))
         if kind == "engine":
             mask = sum(((1 << self._grain) - 1) << self._grain * k
                        for k in range(granules) if request["w__enable"] >> k & 1)

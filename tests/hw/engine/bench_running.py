@@ -5,6 +5,7 @@ from collections import deque
 
 import cocotb
 
+from autapse.hw.engine.memory import FAR_LATENCY
 from autapse.hw.engine.schedule import Item
 from autapse.hw.engine.table import Widths
 from autapse.hw.engine.wide import WideMemory
@@ -92,7 +93,7 @@ def started(ports, batch: Batch, sample: int, *, rng: random.Random, stall: floa
     items = Source(ports, "i", batch.items[sample], rng=rng, gap=stall / 2)
     lanes = batch._lanes
     return items, [items, Retired(ports, items, rng=rng, stall=stall / 2),
-                   Memory(ports, "errors__", batch.errors, width=16 * lanes, rng=rng),
+                   Memory(ports, "errors__", batch.errors, width=16 * lanes, rng=rng, latency=FAR_LATENCY),
                    Memory(ports, "spikes__", batch.spikes[sample], width=lanes, rng=rng)]
 
 

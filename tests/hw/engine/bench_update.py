@@ -15,7 +15,8 @@ from engine_parts import bank
 PARAMETERS = bench_parameters()
 BANK = bank("update")
 PARTS = BANK.components
-UPDATES, LOSSES = ("update_1", "update_2", "update_8"), ("loss_1", "loss_2")
+UPDATES = ("update_1", "update_2", "update_8", "update_lent", "update_lent_wide")
+LOSSES = ("loss_1", "loss_2", "loss_lent", "loss_lent_wide")
 QUEUE = 4                           # tokens that wait for the engine
 SPREAD = 500                        # rows of a region
 
@@ -134,8 +135,8 @@ class Update:
             self.overflows += 1
         self._beat += 1
         if self._beat == groups.engine.config.beats:
-            self._beat, self._feed_at, self.end = None, cycle + groups.engine.pause, cycle + latency + 3
-            self._writes |= {cycle + latency + 1 + k: write for k, write in enumerate(groups.writes(group)) if write}
+            self._beat, self._feed_at, self.end = None, cycle + groups.engine.pause, cycle + latency + 4
+            self._writes |= {cycle + latency + 2 + k: write for k, write in enumerate(groups.writes(group)) if write}
 
 
 async def updated(dut, name: str, rng: random.Random, *, momentum: bool, gap: float, count: int = 40):

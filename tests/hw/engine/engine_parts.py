@@ -15,8 +15,10 @@ from autapse.hw.engine.gradient import GradientEngine
 from autapse.hw.engine.history import History
 from autapse.hw.engine.inbox import Inbox
 from autapse.hw.engine.lanes import Lanes
+from autapse.hw.engine.loss import MeanSquaredError
 from autapse.hw.engine.memory import BusMemory, SynapseMemory
 from autapse.hw.engine.mirror import MirrorSender
+from autapse.hw.engine.optimiser import MomentumDescent
 from autapse.hw.engine.outbox import Outbox
 from autapse.hw.engine.readout import LossEngine
 from autapse.hw.engine.registers import Counters, Registers
@@ -80,7 +82,7 @@ class Served(wiring.Component):
         self.memories = {
             space: SynapseMemory(lanes=config.lanes, depth=depth) if space == Space.SYNAPSES
             else BusMemory(width=width, depth=depth, readers=1 + (space == Space.READOUTS),
-                           host_reader=int(space == Space.READOUTS))
+                           host_reader=int(space == Space.READOUTS), far=space == Space.ERRORS)
             for space, (width, depth) in geometry(config).items()}
         self.units = self.memories | {space: BusMemory(width=16, depth=depth) for space, depth in self.small.items()}
         self.server = BusServer(config, self.memories, {space: self.units[space] for space in self.small})
@@ -107,12 +109,43 @@ class Served(wiring.Component):
         return m
 
 
+class Lent(wiring.Component):
+    """LossEngine and UpdateEngine with the arithmetic that they share; the ports of one of them, the other rests."""
+
+    def __init__(self, config: ChipConfig, *, width: int, fraction: int, loss: bool):
+        self.config, self._loss = config, loss
+        self.parts = {"loss": LossEngine(config, borrows=True),
+                      "update": UpdateEngine(config, width=width, fraction=fraction, lends=True)}
+        self._shown = shown = self.parts["loss" if loss else "update"]
+        self.unit = shown.unit
+        self.reading, self.pause = UpdateEngine.reading, UpdateEngine.pause
+        hidden = [*MeanSquaredError(borrows=True).borrowed_ports, *MomentumDescent(lends=True).lent_ports]
+        super().__init__({name: member for name, member in shown.signature.members.items() if name not in hidden})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.loss, m.submodules.update = loss, update = self.parts.values()
+        m.d.comb += [
+            update.i_lent.eq(int(self._loss)), update.i_lent_exact.eq(loss.o_exact),
+            update.i_lent_factor.eq(loss.i_gain), loss.i_scaled.eq(update.o_lent),
+            loss.i_scaled_overflow.eq(update.o_lent_overflow),
+        ]
+        for name, member in self.signature.members.items():
+            inner, outer = getattr(self._shown, name), getattr(self, name)
+            if not member.is_port:
+                wiring.connect(m, inner, wiring.flipped(outer))
+            else:
+                m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
+        return m
+
+
 def memories() -> dict:
     return {
         **{f"synapses_{lanes}": SynapseMemory(lanes=lanes, depth=24) for lanes in (1, 2, 8)},
         "synapses_rows": SynapseMemory(lanes=4, depth=21, columns=False),
         **{f"rows_{width}": BusMemory(width=width, depth=depth, readers=readers)
            for width, depth, readers in ((8, 5, 1), (16, 7, 2), (32, 6, 2), (48, 9, 1))},
+        "rows_far": BusMemory(width=48, depth=9, readers=2, far=True),
         "list": EventList(depth=11, width=13), "registers": Registers(), "counters": Counters(),
     }
 
@@ -152,7 +185,11 @@ def update() -> dict:
     return {
         "update_1": UpdateEngine(single, width=52, fraction=24), "update_2": UpdateEngine(pair, width=47, fraction=24),
         "update_8": UpdateEngine(slow, width=52, fraction=24),
-        "loss_1": LossEngine(single), "loss_2": LossEngine(pair), "gradient": GradientEngine(meeting),
+        "update_lent": Lent(pair, width=47, fraction=24, loss=False),
+        "update_lent_wide": Lent(slow, width=92, fraction=48, loss=False),
+        "loss_1": LossEngine(single), "loss_2": LossEngine(pair),
+        "loss_lent": Lent(pair, width=47, fraction=24, loss=True),
+        "loss_lent_wide": Lent(single, width=92, fraction=48, loss=True), "gradient": GradientEngine(meeting),
     }
 
 
