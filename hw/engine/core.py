@@ -85,7 +85,8 @@ class Core(wiring.Component):
                 memory = SynapseMemory(lanes=config.lanes, depth=depth, columns=training)
             else:
                 memory = BusMemory(width=width, depth=depth, readers=readers.get(space, 1),
-                                   host_reader=1 if space == Space.READOUTS else 0, far=space in (Space.ERRORS, Space.REMOTE))
+                                   host_reader=1 if space == Space.READOUTS else 0,
+                                   far=space in (Space.ERRORS, Space.REMOTE))
             memories[space] = memory
             m.submodules[f"{space.name.lower()}_memory"] = memory
         small = {Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,

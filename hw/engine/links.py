@@ -19,6 +19,7 @@ class LinkView(wiring.Component):
     """
 
     depth = COUNTS_BITS // 16
+    host_latency = 1
 
     def __init__(self):
         super().__init__({"host": In(HostPort()), "i_counts": In(COUNTS_BITS)})
