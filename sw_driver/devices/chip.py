@@ -184,7 +184,7 @@ class ChipDevice(Device):
                 if running:     # the next sample's errors take the place of these
                     cores.read_errors(trace, first=0)
 
-        if targets is not None:
+        if error is None:
             readouts = self._descend(rows, targets, keep)
         else:
             readouts = self._descend_with(rows, error, keep, ahead=0 if capture else self.config.slots - 1)

@@ -128,8 +128,10 @@ class MeshSimDevice(SimDevice):
         capacity, (width, height) = dict(self._capacity), self._size
         # Which core holds what follows from mesh and lanes alone, the memories from that.
         base = ChipConfig(mesh_width=width, mesh_height=height, lanes=capacity.get("lanes", 8), units=1)
+        plan = self.plan(network, training, base)
+        assert plan is not None, "a mesh of one core is a SimDevice"
         self._gradient = "at the batch's end, as all cores of a mesh do"
-        return fit_mesh(network, training, self.plan(network, training, base), **capacity)
+        return fit_mesh(network, training, plan, **capacity)
 
     def _component(self, config: ChipConfig):
         try:
