@@ -43,6 +43,8 @@ def weighted_mean(values: Sequence[np.ndarray], samples: Sequence[int]) -> np.nd
     largest = max((float(np.abs(x).max()) for x in values if x.size), default=0.0)
     # Whole numbers of any length where 64 bits would not do; weights of a trained network are far below that.
     kind = np.int64 if 4 * largest * _UNIT * total < 2.0**62 else object
-    number = sum((x * _UNIT).astype(np.int64).astype(kind) * count for x, count in zip(values, samples, strict=True))
+    number = np.zeros(values[0].shape, kind)
+    for x, count in zip(values, samples, strict=True):
+        number = number + (x * _UNIT).astype(np.int64).astype(kind) * count
     quotient, rest = (4 * number) // total, (4 * number) % total
     return (quotient | (rest != 0)).astype(np.float64) / (4.0 * _UNIT)

@@ -1,5 +1,6 @@
 """The hub: sends the global words, takes in what is sound, makes the next ones, keeps a record. Round after round."""
 
+import fcntl
 import json
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from .exact import join
 from .guard import Update, implausible, norm, read_update
 from .rules import Rule, mean_momentum
 from .settings import Settings
-from .split import test_of
+from .split import scored_on
 from .wire import Refused, encode_change, largest, pack, parse_compression, rounded, unpack
 from .worker import load_settings_data
 
@@ -35,6 +36,17 @@ def bytes_of(message: Message) -> int:
     """Bytes of a message in Flower's own serial form, its objects together: what is handed to the transport."""
     from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects
     return sum(len(part.deflate()) for part in get_all_nested_objects(message).values())
+
+
+def _locked(out: Path):
+    """The open lock of a folder that one hub at a time may write to; it goes with the process."""
+    file = (out / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise AutapseError(f"another hub is at work in {out}; wait for it, or stop its run first") from None
+    return file
 
 
 @dataclass(kw_only=True)
@@ -129,9 +141,11 @@ class Hub:
         """
         settings = self.settings
         source = None if settings.split == "own" and not settings.data else load_settings_data(settings)
-        self._test = None if source is None else test_of(source, split=settings.split, workers=settings.workers)
+        self._test = None if source is None else scored_on(source, split=settings.split, workers=settings.workers)
+        lock = None
         if self._out is not None:
             self._out.mkdir(parents=True, exist_ok=True)
+            lock = _locked(self._out)
             (self._out / ROUNDS).write_text("".join(json.dumps(record) + "\n" for record in self.state.records))
         try:
             self._await(grid, settings.workers, settings.min_workers)
@@ -142,6 +156,8 @@ class Hub:
         finally:
             if self._device is not None:
                 self._device.close()
+            if lock is not None:
+                lock.close()
         if self._out is not None:
             save_checkpoint(self._out / FINAL, Checkpoint(
                 network=self.network, training=settings.training_spec(), state=self.layers(), seed=settings.seed,

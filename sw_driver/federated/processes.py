@@ -79,6 +79,7 @@ class Processes:
         self.nodes: dict[int, subprocess.Popen] = {}
         self.relays = [Relay(("127.0.0.1", self.port)) for _ in devices]
         self._all: list[subprocess.Popen] = []
+        self._registered = False
 
     def __enter__(self) -> "Processes":
         try:
@@ -103,7 +104,10 @@ class Processes:
         return process
 
     def start_hub(self) -> None:
-        """Starts the SuperLink and waits until it listens; with keys, registers every worker's."""
+        """Starts the SuperLink and waits until it listens; with keys, registers every worker's.
+
+        It keeps its workers in a file: started again after a crash it knows them, and they come back by themselves.
+        """
         safety = ["--insecure"]
         connection = (f'[superlink]\ndefault = "{_CONNECTION}"\n\n[superlink.{_CONNECTION}]\n'
                       f'address = "127.0.0.1:{self.port}"\n')
@@ -118,7 +122,7 @@ class Processes:
             connection += "insecure = true\n"
         write_text(self.home / "flwr" / "config.toml", connection)
         self.hub = self._start("hub", "flower-superlink", *safety, "--port", str(self.port),
-                               "--disable-runtime-dependency-installation")
+                               "--database", str(self.home / "hub.db"), "--disable-runtime-dependency-installation")
         end = time.monotonic() + START
         while True:
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
@@ -126,7 +130,8 @@ class Processes:
             if self.hub.poll() is not None or time.monotonic() > end:
                 raise AutapseError(f"Flower's SuperLink did not start; see {self.out / 'logs' / 'hub.log'}")
             time.sleep(0.2)
-        if self.secure:
+        if self.secure and not self._registered:
+            self._registered = True
             for worker in range(len(self._devices)):
                 self._flwr("supernode", "register", str(self.keys / f"worker-{worker}.pub"), _CONNECTION)
 
@@ -223,6 +228,8 @@ class Processes:
 
     def close(self) -> None:
         """Ends every process that was started here, and removes what they left."""
+        # Listed while their parents live: Flower's apps run in sessions of their own and may outlive them.
+        below = [pid for process in self._all if process.poll() is None for pid in _descendants(process.pid)]
         for process in self._all:
             _signal(process, signal.SIGTERM)
         end = time.monotonic() + 5
@@ -231,12 +238,32 @@ class Processes:
                 process.wait(max(0.0, end - time.monotonic()))
             _signal(process, signal.SIGKILL)
             process.wait()
+        for pid in below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for relay in self.relays:
             relay.close()
         shutil.rmtree(self.home, ignore_errors=True)
 
 
+def _descendants(root: int) -> list[int]:
+    """The processes that `root` started, and those that they started, whatever session they moved to."""
+    table = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    children: dict[int, list[int]] = {}
+    for line in table.splitlines():
+        pid, parent = line.split()
+        children.setdefault(int(parent), []).append(int(pid))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found[1:]
+
+
 def _signal(process: subprocess.Popen, number: int) -> None:
-    """To the whole group: a SuperNode's ClientApp outlives it otherwise, with the board in its hands."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    """To the process and, to kill, all it started: Flower's apps outlive their parents otherwise, and go on working."""
+    if process.poll() is not None:
+        return
+    below = _descendants(process.pid) if number == signal.SIGKILL else []
+    for pid in (process.pid, *below):
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

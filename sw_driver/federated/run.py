@@ -17,7 +17,7 @@ from ..errors import Interrupted, SpecError
 from ..trainer import Trainer
 from .flower import require_flower
 from .settings import Settings
-from .split import split_indices, test_of
+from .split import scored_on, split_indices
 from .worker import load_settings_data
 
 ENGINES = {"local": "workers in this process, Flower's messages without its network",
@@ -179,7 +179,7 @@ def compare(settings: Settings, *, alone: bool = True, say: Callable[[str], None
     for `alone`, that of each worker after training on its own samples only, and `alone_mean`.
     """
     data = load_settings_data(settings)
-    test = test_of(data, split=settings.split, workers=settings.workers)
+    test = scored_on(data, split=settings.split, workers=settings.workers)
     if test is None:
         raise SpecError(f"{data.name} has no test set to compare on")
     parts = split_indices(data.train, split=settings.split, workers=settings.workers, seed=settings.seed)

@@ -14,7 +14,7 @@ from ..network import LayerState, Network
 from ..trainer import Callback, Trainer
 from .exact import join, split
 from .settings import Settings
-from .split import split_indices, test_of
+from .split import scored_on, split_indices
 from .wire import pack, unpack
 
 
@@ -41,7 +41,7 @@ def part_of(settings: Settings, worker: int, *, data: str | None = None) -> tupl
     if settings.split == "own":
         return source.train, source.test
     mine = split_indices(source.train, split=settings.split, workers=settings.workers, seed=settings.seed)[worker]
-    return source.train.take(mine), test_of(source, split=settings.split, workers=settings.workers)
+    return source.train.take(mine), scored_on(source, split=settings.split, workers=settings.workers)
 
 
 def load_settings_data(settings: Settings, data: str | None = None) -> Data:

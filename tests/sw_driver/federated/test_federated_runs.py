@@ -61,6 +61,19 @@ def test_resuming_gives_the_same_bits(tmp_path):
         assert first != whole == digest(changes | {"rounds": 4}, out=folder, resume=True)
 
 
+def test_one_hub_at_a_time(tmp_path):
+    made = settings()
+    hubs = []
+
+    def second(record):
+        with pytest.raises(ap.AutapseError, match="another hub is at work in"):
+            Hub(made, out=tmp_path).run(LocalGrid(made, ["golden"] * 3))
+        hubs.append(record["round"])
+
+    Hub(made, out=tmp_path, on_round=second).run(LocalGrid(made, ["golden"] * 3))
+    assert hubs == [0, 1, 2]
+
+
 def test_fedprox_holds_workers_near_the_global_weights():
     def moved(**changes):
         made = settings(rounds=1, local_epochs=3, **changes)

@@ -5,7 +5,7 @@ import pytest
 
 import autapse as ap
 from autapse.sw_driver.data import RecordedSet
-from autapse.sw_driver.federated.split import split_indices, test_of
+from autapse.sw_driver.federated.split import scored_on, split_indices
 
 
 def labelled(count=203, classes=7, speakers=None):
@@ -45,11 +45,11 @@ def test_speakers_and_those_left_out():
     train, test = labelled(speakers=4), labelled(count=40, speakers=4)
     parts = split_indices(train, split="speaker", workers=3, seed=0)
     assert [set(train.speakers[part]) for part in parts] == [{"s0"}, {"s1"}, {"s2"}]
-    left = test_of(ap.Data(name="x", train=train, test=test), split="speaker", workers=3)
+    left = scored_on(ap.Data(name="x", train=train, test=test), split="speaker", workers=3)
     assert set(left.speakers) == {"s3"} and len(left) == 50 + 10
     place = np.flatnonzero(test.speakers == "s3")
     assert np.array_equal(left.spikes(np.arange(50, 60), 2), test.spikes(place, 2))
-    assert test_of(ap.Data(name="x", train=train, test=test), split="speaker", workers=4) is test
+    assert scored_on(ap.Data(name="x", train=train, test=test), split="speaker", workers=4) is test
 
 
 @pytest.mark.parametrize(("split", "workers", "sentence"), [
