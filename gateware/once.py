@@ -50,15 +50,20 @@ class Repeated:
         self.name = name
         self._make = make
         # Made for its signature, and given to whoever asks first: Amaranth warns of components that were never used.
+        self.signature = None
+        self._first = None
         self._first = self.component()
         self.signature = self._first.signature
         flat_ports(self._first, name)
 
     def component(self):
         """A component of the kind, without the wrapper, that nobody else has."""
-        component, self._first = getattr(self, "_first", None) or self._make(), None
+        component, self._first = self._first or self._make(), None
         if not isinstance(component, wiring.Component):
             raise TypeError(f"make of the repeated module {self.name} must return a component, not {component!r}")
+        if self.signature is not None and component.signature != self.signature:
+            raise ValueError(f"make of the repeated module {self.name} must always return the same ports, not "
+                             f"{component.signature!r} after {self.signature!r}")
         return component
 
     def place(self) -> "Place":
@@ -78,9 +83,6 @@ class Place(wiring.Component):
             return platform.take(self)
         m = Module()
         m.submodules.whole = whole = self.repeated.component()
-        if whole.signature != self.signature:
-            raise ValueError(f"make of the repeated module {self.repeated.name} must always return the same ports, "
-                             f"not {whole.signature!r} after {self.signature!r}")
         for name, (value, flow) in flat_ports(self, self.repeated.name).items():
             inner = flat_ports(whole, self.repeated.name)[name][0]
             m.d.comb += inner.eq(value) if flow == In else value.eq(inner)

@@ -57,9 +57,10 @@ def build_simulator(component, *, recipe: str | None = None, cache_dir=None, pro
                     collisions: str = "old") -> Path:
     """An executable that runs `component` with its line on standard input and output, compiled or from the cache.
 
-    The executable exits at the end of its input. It takes `--stats` (a JSON line of cycles and seconds on standard
-    error at its end), `--flip RATE --seed N` (of bits on the line, both ways), `--max-idle CYCLES` and, to know what
-    the chip costs without a line, `--bare CYCLES`. The seed is that of the words of `collisions` too.
+    The executable exits at the end of its input. It takes `--stats` (a JSON line on standard error at its end: cycles,
+    seconds, and how many cycles of places of repeated modules were slept), `--flip RATE --seed N` (of bits on the
+    line, both ways), `--max-idle CYCLES` and, to know what the chip costs without a line, `--bare CYCLES`. The seed is
+    that of the words of `collisions` too.
 
     Parameters
     ----------

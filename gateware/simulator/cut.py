@@ -79,7 +79,10 @@ def joined(cuts: tuple[Cut, ...], *, sleepless: frozenset[str] = frozenset()) ->
               "    Vchip top;", "", "    void clock() {", "        top.clk = 1;", "        top.eval();",
               "        top.clk = 0;", "        top.eval();",
               *(f"        for (auto& place : {name}_) place.clock();" for name in kinds),
-              "        spread(false);", "    }", "    void settle() { spread(true); }", "", "  private:",
+              "        spread(false);", "    }", "    void settle() { spread(true); }", "",
+              "    uint64_t slept() const {", "        uint64_t cycles = 0;",
+              *(f"        for (const auto& place : {name}_) cycles += place.slept;" for name in kinds),
+              "        return cycles;", "    }", "", "  private:",
               "    void spread(bool moved) {", "        for (int round = 0; round < ROUNDS; round++) {"]
     for place, wires, cut in places:
         if cut.outputs:

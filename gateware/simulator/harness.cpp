@@ -193,8 +193,9 @@ int main(int argc, char** argv) {
         const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
         const double processor = double(std::clock() - began) / CLOCKS_PER_SEC;
         std::fprintf(stderr, "{\"cycles\": %llu, \"busy\": %llu, \"seconds\": %.3f, \"asleep\": %.3f, "
-                     "\"processor\": %.3f}\n", static_cast<unsigned long long>(cycles),
-                     static_cast<unsigned long long>(busy_cycles), seconds, asleep, processor);
+                     "\"processor\": %.3f, \"slept\": %llu}\n", static_cast<unsigned long long>(cycles),
+                     static_cast<unsigned long long>(busy_cycles), seconds, asleep, processor,
+                     static_cast<unsigned long long>(whole->slept()));
     }
     return 0;
 }

@@ -40,10 +40,14 @@ template <class Model, class State, bool SLEEPS> class Place {
     Place(VerilatedContext* context) : model(context) { model.clk = 0; }
 
     Model model;
-    bool fresh = true;  // outputs may have changed since this was made false
+    bool fresh = true;   // outputs may have changed since this was made false
+    uint64_t slept = 0;  // cycles
 
     void clock() {
-        if (asleep_) return;
+        if (asleep_) {
+            slept++;
+            return;
+        }
         const bool look = SLEEPS && --left_ == 0;
         static std::vector<char> before(SLEEPS ? sizeof(State) : 0);
         const void* const state = model.rootp->vlSymsp;

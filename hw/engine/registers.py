@@ -99,9 +99,10 @@ class Counters(wiring.Component):
                     m.d.comb += chosen.eq(gathered)
                     m.d.sync += gathered.eq(Mux(clear, 0, step))
         high = Signal()
-        m.d.sync += [
-            index.eq(index + 1), adding.eq(Mux(clear, 0, chosen)), where.eq(index), high.eq(self.host.address[0]),
-        ]
+        # It stands still with the rest of the core, so that a simulation can leave the core out.
+        with m.If(self.i_running | self.o_settling | self.o_clearing):
+            m.d.sync += index.eq(index + 1)
+        m.d.sync += [adding.eq(Mux(clear, 0, chosen)), where.eq(index), high.eq(self.host.address[0])]
         m.d.comb += [
             # Only then: what the host reads must not be written in that cycle.
             reader.addr.eq(index), writer.addr.eq(where), writer.en.eq(self.o_settling | self.o_clearing),

@@ -47,6 +47,61 @@ class Sieve(wiring.Component):
         return m
 
 
+class Late(wiring.Component):
+    """A byte comes out `words` bytes later, in the cycle that another one takes its place in the memory."""
+
+    i: In(8)
+    o: Out(8)
+
+    def __init__(self, *, words: int = 6):
+        self.words = words
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.store = store = memory.Memory(shape=8, depth=self.words, init=[])
+        write, read = store.write_port(), store.read_port()
+        at = Signal(range(self.words))
+        m.d.sync += at.eq(Mux(at == self.words - 1, 0, at + 1))
+        m.d.comb += [read.addr.eq(at), write.addr.eq(at), write.en.eq(1), write.data.eq(self.i), self.o.eq(read.data)]
+        return m
+
+
+class Step(wiring.Component):
+    """A byte and one more, a cycle later; there is no memory."""
+
+    i: In(8)
+    o: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.sync += self.o.eq(self.i + 1)
+        return m
+
+
+class Holding(wiring.Component):
+    """A line of places of what it is given, each with ports `i` and `o`."""
+
+    i_line: In(stream.Signature(8))
+    o_line: Out(stream.Signature(8))
+    o_busy: Out(1)
+
+    def __init__(self, *repeated: Repeated):
+        self.repeated = repeated
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        value = self.i_line.payload
+        for number, repeated in enumerate(self.repeated):
+            m.submodules[f"place_{number}"] = place = repeated.place()
+            m.d.comb += place.i.eq(value)
+            value = place.o
+        m.d.comb += [self.o_line.payload.eq(value), self.o_line.valid.eq(self.i_line.valid),
+                     self.i_line.ready.eq(self.o_line.ready)]
+        return m
+
+
 class Sieves(wiring.Component):
     """Bytes go through sieves one after the other, each with another place, and are added to what these give beside.
 
