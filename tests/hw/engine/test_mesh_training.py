@@ -14,7 +14,7 @@ from training_cases import CASES, SEED, cross_entropy, setup
 
 # One capacity for every case, so that each mesh is compiled once.
 DEPTHS = {"layers": 4, "events": 16, "synapses": 512, "parameters": 32, "neurons": 32, "spike_rows": 256,
-          "mask_rows": 128, "membrane_rows": 128, "error_rows": 512, "history_words": 64, "active_words": 64,
+          "mask_rows": 128, "membrane_rows": 128, "error_rows": 512, "history_words": 128, "active_words": 64,
           "readouts": 8, "error_inputs": 8, "remote_rows": 128, "routes": 16, "sum_bits": 52, "product_bits": 92}
 # Lanes that do not divide the layers; most cores of 1x5 are empty in most cases, and some of 3x2 hold one layer.
 MESHES = {"2x1": {"lanes": 4, "units": 1}, "3x2": {"lanes": 2, "units": 2}, "1x5": {"lanes": 8, "units": 2}}
