@@ -79,7 +79,7 @@ class SamplesRun:
             self._wanted.append((by_group(activity.masks[index], lanes) > 0).tolist())
             if index + 1 < len(layers):
                 errors = activity.errors[index + 1]
-                self._scan[BACKWARD].append((scan_cycles(by_group(errors, lanes)) + at.SCAN_LAG).tolist())
+                self._scan[BACKWARD].append((scan_cycles(by_group(errors, lanes)) + at.SCAN_FAR).tolist())
                 self._events_of[BACKWARD].append(errors.sum(-1).tolist())
 
     def _items(self, kind: str):

@@ -10,6 +10,7 @@ SCHEDULE_PERIOD = 2     # from one item to the next, at most one
 
 # Event lists (hw/engine/scan.py, Scanner).
 SCAN_LAG = 6            # from an item to its first row in hand
+SCAN_FAR = 8            # the same where rows are errors, whose memory is a far one
 SCAN_EMPTY = 1          # from an item without a list to its offer
 RETIRED_SEEN = 2        # from an item's retirement to the one that waited for it
 LISTS = 2               # event lists of an engine
@@ -21,7 +22,7 @@ LOOK_BACKWARD = 5       # the same where kept spikes and masks are fetched first
 JOB_LAG = 2             # from a group looked at to its first visit
 JOBS = 4                # groups that may wait for visits
 TOKENS = 8              # groups that may wait for a neuron unit
-VISIT_LAG = 6           # from a visit to its synapses at the lanes
+VISIT_LAG = 7           # from a visit to its synapses at the lanes
 SUMS = 2                # sums that may wait behind the lanes
 
 # Neuron units (hw/engine/lanes.py, beats.py; hw/neuron).
@@ -51,12 +52,12 @@ UPDATE_START = 2        # from the start of the part to the first layer's item
 LAYER_START = 3         # from a layer's item to its first word issued
 WORD_LAG = 8            # from a word issued to its first hit, the next word being waited for
 WORDS = 8               # words of history that may wait
-HIT_LAG = 3             # from a hit to its errors at the lanes
-FETCH = 9               # of a group's weights, remainders and momenta: least cycles from group to group
+HIT_LAG = 4             # from a hit to its errors at the lanes
+FETCH = 10              # of a group's weights, remainders and momenta: least cycles from group to group
 GROUP_PAUSE = 2         # of the neuron units between groups
 GROUPS_WAITING = 4      # groups that may wait to be fetched
 OPTIMISER_UNIT = 47     # a beat's way through the optimiser
-WRITE_BACK = 4          # of a group's three rows, and until this is seen
+WRITE_BACK = 5          # of a group's three rows, and until this is seen
 LAYER_END = 2           # from there to the next layer's item
 
 # The host's way to a slot (hw/engine/bus.py, gateware/command.py).
@@ -73,5 +74,5 @@ PACKET_GAP = 1          # a core takes a cycle more than a packet's flits to sen
 ROW_OUT = 4             # from a finished row to its packet's first flit
 ROW_IN = 6              # from a packet's last flit to the passing of the item that waited for it
 ROW_STORED = 1          # and to its place in memory
-OUTBOX = 14             # rows of an update on their way to the network before the update waits
+OUTBOX = 22             # rows of an update on their way to the network before the update waits
 BARRIER = 5             # that a part takes more than its longest core

@@ -10,7 +10,7 @@ from ..errors import SpecError
 from ..half import whole
 from ..network import Network
 from ..randomness import uniform
-from .timing import FETCH, GROUP_PAUSE, HISTORY_ITEM, HISTORY_ROW, SCAN_LAG
+from .timing import FETCH, GROUP_PAUSE, HISTORY_ITEM, HISTORY_ROW, SCAN_FAR, SCAN_LAG
 
 # What is assumed of data that nobody has seen: shares of neurons that spike in a step and that have an error, and of
 # groups of eight neurons with a set mask.
@@ -186,7 +186,7 @@ def work_of(network: Network, activity: Activity, *, lanes: int, units: int, bat
             sums = wanted * errors[..., None]
             backward = np.maximum(sums, beats).sum(1).mean(0)
             visits["backward"] += sums.sum((1, 2)).mean()
-            scan_backward = (scan_cycles(by_group(activity.errors[index + 1], lanes)) + SCAN_LAG).sum(1).mean()
+            scan_backward = (scan_cycles(by_group(activity.errors[index + 1], lanes)) + SCAN_FAR).sum(1).mean()
         hits = hits_of(activity, index, lanes, bias=layer.bias)
         words = -(-batch * steps // MAP_BITS)
         # A batch is as the samples at hand, more or fewer of them.

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import SIMULATORS, run_bench
+from bench import run_bench
 
 pytest.importorskip("amaranth")
 
-from autapse.hw.noc import Mesh, MeshShape  # noqa: E402
-from noc_parts import WideMesh  # noqa: E402
+from autapse.hw.noc import Mesh, MeshShape
+from noc_parts import WideMesh
 
 BENCH = Path(__file__).with_name("bench_noc.py")
 
