@@ -192,7 +192,7 @@ class Cores:
 def command(rng: random.Random, number: int):
     whole = Run.FORWARD | Run.LOSS | Run.BACKWARD
     mask = rng.choice((whole, whole | Run.CLEAR, Run.FORWARD, Run.FORWARD, Run.LOSS, Run.CLEAR, Run.BACKWARD,
-                       Run.UPDATE, whole | Run.UPDATE, rng.getrandbits(5), 0))
+                       Run.CLEAR | Run.BACKWARD, Run.UPDATE, whole | Run.UPDATE, rng.getrandbits(5), 0))
     return Command.const({"mask": mask | Run.SLOT * rng.getrandbits(1), "sample": number})
 
 
