@@ -53,9 +53,10 @@ def bench(
     = False,
     data: Annotated[Path | None, typer.Option("--data", help="Folder with the idx files of MNIST (engines, golden).")]
     = None,
-    device: Annotated[str | None, typer.Option("--device", help="The simulated chip: sim:lanes=8,units=2 (engines).")]
+    device: Annotated[str | None, typer.Option("--device", help="The simulated chip: sim:lanes=8,units=2 (engines, mesh).")]
     = None,
-    only: Annotated[str | None, typer.Option("--only", help="Run this configuration alone (synth).")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="Run this configuration alone (synth), or this mesh beside "
+                                             "one core (mesh).")] = None,
     record: Annotated[Path | None, typer.Option("--record", help="File of the record, instead of docs/synthesis.json "
                                                 "(synth).")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures into this .svg, .png or .pdf file.")]

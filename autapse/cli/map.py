@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..sw_driver.compile.mapping import Mapping, as_dict, map_network
+from ..sw_driver.compile.methods import mesh_size
 from ..sw_driver.compile.partition import SPREADS
 from ..sw_driver.compile.place import PLACERS, placer
-from ..sw_driver.compile.routes import mesh_of
 from ..sw_driver.compile.work import Activity, measured_activity
 from ..sw_driver.data import load_data
 from ..sw_driver.errors import SpecError
@@ -53,7 +53,7 @@ def map_command(
     quiet: given.Quiet = False,
 ) -> int:
     """Cut a network over the cores of a mesh, place the cuts, and predict cycles, link loads and memory."""
-    width, height = mesh_of(mesh)
+    width, height = mesh_size(mesh)
     placer(place)
     _check_core(lanes, units)
     if plot is not None:

@@ -12,20 +12,6 @@ from ..half import whole
 SIDES = ("north", "east", "south", "west")
 
 
-def mesh_of(text: str) -> tuple[int, int]:
-    """Width and height from "5x4".
-
-    Raises
-    ------
-    SpecError
-        If it is not two whole numbers, one is 0, or the mesh has more cores than a chip can.
-    """
-    parts = text.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise SpecError(f"a mesh is columns x rows, such as 5x4, not {text!r}")
-    return check_mesh(int(parts[0]), int(parts[1]))
-
-
 def check_mesh(width: int, height: int) -> tuple[int, int]:
     """The same two numbers, or a SpecError if they are no mesh that a chip can have."""
     width, height = whole(width, "columns of a mesh", least=1), whole(height, "rows of a mesh", least=1)

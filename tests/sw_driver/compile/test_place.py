@@ -13,7 +13,7 @@ from autapse.sw_driver.compile.place import (
     placer,
 )
 from autapse.sw_driver.compile.plan import Cut
-from autapse.sw_driver.compile.routes import Mesh, mesh_of
+from autapse.sw_driver.compile.routes import Mesh
 from autapse.sw_driver.compile.traffic import Flow, Traffic, link_loads, traffic_of
 from autapse.sw_driver.errors import SpecError
 from mapped import BATCH, LANES, network_of, plan
@@ -158,9 +158,6 @@ REFUSED = [
     (lambda: placer("anneal"), (r"^there is no placement 'anneal', did you mean 'annealed'; there are row-major, "
                                 r"serpentine, random, annealed$")),
     (lambda: placer("xyz"), r"^there is no placement 'xyz'; there are "),
-    (lambda: mesh_of("5 by 4"), r"^a mesh is columns x rows, such as 5x4, not '5 by 4'$"),
-    (lambda: mesh_of("3x0"), r"^rows of a mesh must be at least 1, not 0$"),
-    (lambda: mesh_of("5x5"), r"^a mesh of 5x5 has 25 cores, a chip at most 20; choose a smaller one$"),
 ]
 
 
