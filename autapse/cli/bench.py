@@ -53,7 +53,7 @@ def bench(
     = False,
     data: Annotated[Path | None, typer.Option("--data", help="Folder with the idx files of MNIST (engines, golden).")]
     = None,
-    device: Annotated[str | None, typer.Option("--device", help="The simulated chip: sim:lanes=8,units=2 (engines, mesh).")]
+    device: Annotated[str | None, typer.Option("--device", help="A simulated chip: sim:lanes=8,units=2 (engines, mesh).")]
     = None,
     only: Annotated[str | None, typer.Option("--only", help="Run this configuration alone (synth), or this mesh beside "
                                              "one core (mesh).")] = None,
@@ -64,7 +64,7 @@ def bench(
     json: given.Json = None,
     quiet: given.Quiet = False,
 ) -> int:
-    """Measure engines, golden model, simulation, synthesis or link; every figure beside one of the same run."""
+    """Measure engines, meshes, golden model, simulation, synthesis or link; every figure beside one of the same run."""
     if subject is None:
         for name, text in SUBJECTS.items():
             typer.echo(f"{name:<8} {text}")
