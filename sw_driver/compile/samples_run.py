@@ -214,4 +214,9 @@ class SamplesRun:
         lanes, layers = self._lanes, self.network.layers
         classes = -(-self.network.classes // lanes) * lanes
         words = -(-layers[0].inputs // lanes) * self.network.steps * (2 if lanes > 16 else 1) + classes
-        return at.LOAD_SAMPLE + at.LOAD_WORD * words + at.READ_WORD * 4 * classes
+        cycles = at.LOAD_SAMPLE + at.LOAD_WORD * words + at.READ_WORD * 4 * classes
+        if self.plan.nodes > 1:
+            # Inputs go to all cores at once; each core with classes gets its targets and is asked for its readouts.
+            readers = len(self.plan.of_layer(len(layers) - 1))
+            cycles += at.SELECT * (1 + 2 * readers) + at.HEAD * 2 * (readers - 1)
+        return cycles

@@ -64,6 +64,8 @@ LAYER_END = 2           # from there to the next layer's item
 LOAD_WORD = 4           # a word of a sample, written
 READ_WORD = 3           # a word of a readout, read
 LOAD_SAMPLE = 37        # packets' heads and the run of a sample
+SELECT = 7              # a packet that names the cores of a mesh that the next ones are for
+HEAD = 11               # a packet's head, where a sample is read from and written to more than one core
 
 # Between cores (hw/contract/rows.py; the network's routers; gates, outbox and inbox of a core of a mesh).
 GATE = 3                # from an item at its gate to its passing, where all rows have come
