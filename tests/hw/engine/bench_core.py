@@ -175,7 +175,8 @@ async def addresses_that_do_not_exist_are_refused(dut):
             except Refused:
                 continue
             raise AssertionError(f"{space.name} took address {end}, its end")
-    for request in (bus._write(200, 0, [0]), bus._read(200, 0, 1), bus._write(Space.IDENTITY, len(identity_words(CONFIG)), [0])):
+    beyond = len(identity_words(CONFIG))
+    for request in (bus._write(200, 0, [0]), bus._read(200, 0, 1), bus._write(Space.IDENTITY, beyond, [0])):
         try:
             await request
         except Refused:
