@@ -64,6 +64,9 @@ class MeshBus:
             else:
                 memory[address:address + words.size] = words.reshape(-1)
 
+    def fill(self, space, address, *, count, value):
+        self.write(space, address, np.full(count, value, np.uint16))
+
     def queue_read(self, space, address, count):
         memory = self._chosen()[0].memories[space]
         assert 0 <= address and address + count <= len(memory), f"{Space(space).name} has no {address}"

@@ -10,6 +10,7 @@ from cocotb.triggers import Timer
 from autapse.hw.contract.geometry import geometry
 from autapse.hw.contract.program import Space
 from autapse.hw.engine.bus import BusServer
+from autapse.hw.engine.registers import identity_words
 from bench import bench_parameters
 from core_training import CONFIGS, train_small
 
@@ -127,6 +128,9 @@ class CoreBus:
     def write(self, space, address, words):
         resume(self._write)(space, address, np.asarray(words, np.uint16).reshape(-1))
 
+    def fill(self, space, address, *, count, value):
+        resume(self._write)(space, address, [value] * count)
+
     def read(self, space, address, count):
         return resume(self._read)(space, address, count)
 
@@ -171,7 +175,8 @@ async def addresses_that_do_not_exist_are_refused(dut):
             except Refused:
                 continue
             raise AssertionError(f"{space.name} took address {end}, its end")
-    for request in (bus._write(200, 0, [0]), bus._read(200, 0, 1), bus._write(Space.IDENTITY, 60, [0])):
+    beyond = len(identity_words(CONFIG))
+    for request in (bus._write(200, 0, [0]), bus._read(200, 0, 1), bus._write(Space.IDENTITY, beyond, [0])):
         try:
             await request
         except Refused:
