@@ -220,7 +220,11 @@ class Processes:
                         sentence = (self.out / FAILED).read_text() if (self.out / FAILED).exists() else \
                             f"the run ended as {status}; see {self.out / 'logs' / 'hub.log'}"
                         raise AutapseError(sentence)
-                    if not last:
+                    # Rounds may have ended while Flower was asked.
+                    records = self.rounds()
+                    for record in records[seen:]:
+                        on_round(record)
+                    if not records or records[-1]["round"] < self.settings.rounds:
                         raise AutapseError(f"the run ended after {len(records)} rounds; see "
                                            f"{self.out / 'logs' / 'hub.log'}")
                     return
