@@ -229,8 +229,9 @@ class Hub:
                 state.momentum = mean_momentum(updates)
             state.rule_momentum = self._rule.momentum
         elif round_ == 1 and record["dropped"] and not record["refused"]:
-            raise AutapseError("no worker could train: " + "; ".join(
-                f"{entry['name']}: {entry['why']}" for entry in record["dropped"]))
+            # Answers come in any order; a sentence does not depend on it.
+            raise AutapseError("no worker could train: " + "; ".join(sorted(
+                f"{entry['name']}: {entry['why']}" for entry in record["dropped"])))
         state.round = round_
         self._finish_round(record)
 

@@ -41,7 +41,7 @@ def test_without_subject_they_are_explained(capsys):
     code, text, errors = call(capsys)
     assert (code, errors) == (0, "")
     assert [line.split()[0] for line in text.splitlines()] == list(SUBJECTS) \
-        == ["engines", "golden", "sim", "synth", "link"]
+        == ["engines", "mesh", "golden", "sim", "synth", "link"]
 
 
 def test_table_and_files(link, tmp_path, capsys):
@@ -69,7 +69,7 @@ def test_quiet_is_quiet(link, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["speed"], "there is no bench 'speed'; there are engines, golden, sim, synth, link"),
+    (["speed"], "there is no bench 'speed'; there are engines, mesh, golden, sim, synth, link"),
     (["link", "--only", "lane"], "bench link has no option --only"),
     (["link", "--device", "sim"], "bench link has no option --device"),
     (["link", "--plot", "r.txt"], "--plot must end in .svg, .png, .pdf, not 'r.txt'"),

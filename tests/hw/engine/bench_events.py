@@ -179,5 +179,7 @@ async def faults_are_found(dut):
     await reset(dut, BANK)
     for name in SCANS:
         outputs = Ports(dut, name, PARTS[name]).outputs
-        assert await faulty(dut, BANK, outputs, lambda rng, name=name: scanned(dut, name, rng, layers=2, stall=0.4),
+        # An index counts in one cycle of an item, so a fault on it takes many items to show.
+        assert await faulty(dut, BANK, outputs,
+                            lambda rng, name=name: scanned(dut, name, rng, layers=2, stall=0.4, count=160),
                             seed=PARAMETERS["seed"])

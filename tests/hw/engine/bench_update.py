@@ -89,7 +89,7 @@ class Update:
         self._offered = False
         self._fetched_at = None                 # cycle from which the rows of the next group are there
         self._beat, self._feed_at = None, 0     # beat to be fed, or None from the cycle on in which a group may follow
-        self._writes, self._overflows = {}, set()
+        self._writes, self._overflows, self._new = {}, set(), set()    # _new: cycles in which a row is of weights
         self.starts, self.end, self.overflows, self.quiet = [], -1, 0, 0
 
     _group = -1
@@ -125,6 +125,7 @@ class Update:
         found = (get("w_address"), get("w_data")) if get("w_enable") else None
         write = self._writes.pop(cycle, None)
         assert found == write, f"writes {found}, not {write}: {where}"
+        assert get("o_new") == (cycle in self._new), f"o_new is not {cycle in self._new}: {where}"
         self.quiet += idle and len(self.starts) == len(groups.tokens)
 
     def _feed(self, group: int, *, cycle: int):
@@ -136,6 +137,7 @@ class Update:
         self._beat += 1
         if self._beat == groups.engine.config.beats:
             self._beat, self._feed_at, self.end = None, cycle + groups.engine.pause, cycle + latency + 4
+            self._new.add(cycle + latency + 2)
             self._writes |= {cycle + latency + 2 + k: write for k, write in enumerate(groups.writes(group)) if write}
 
 

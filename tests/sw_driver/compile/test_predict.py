@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from autapse.hw.contract.chip import ChipConfig
+from autapse.hw.engine.gradient import GradientEngine
 from autapse.hw.engine.lanes import Lanes
 from autapse.hw.engine.loss import MeanSquaredError
 from autapse.hw.engine.optimiser import MomentumDescent
@@ -39,7 +40,9 @@ def test_constants_are_those_of_the_gateware():
                          for products, width in ((False, 52), (True, 92)))
     assert (at.FORWARD_SUM, at.BACKWARD_SUM) == (forward.latency + 1, backward.latency + 1)
     assert at.LONE_BEAT == forward.latency - Lanes(lanes=8, units=8, products=False, width=52).latency
-    assert (at.VISIT_LAG, at.SCAN_LAG, at.SUMS) == (Walker.lag, Scanner.lag, Lanes.credits)
+    assert (at.VISIT_LAG, at.SUMS) == (Walker.lag, Lanes.credits)
+    assert [Scanner(ChipConfig(), errors=errors).lag for errors in (False, True)] == [at.SCAN_LAG, at.SCAN_FAR]
+    assert at.HIT_LAG == GradientEngine.lag
     assert at.FORWARD_UNIT == 2 + LIFForward(width=52, fraction=24).latency
     assert at.BACKWARD_UNIT == 2 + LIFBackward(width=92, fraction=48).latency
     assert at.LOSS_LATENCY == MeanSquaredError(width=52).latency + 3
