@@ -10,6 +10,9 @@ from .exact import MOST_SAMPLES, join
 from .settings import Settings
 from .wire import Refused, decode_change, parse_compression
 
+# What a worker says of itself, all of it numbers; `test-accuracy` is nan where there is nothing to test on.
+METRICS = ("num-examples", "worker", "loss", "accuracy", "test-accuracy", "skipped", "seconds")
+
 
 @dataclass(kw_only=True)
 class Update:
@@ -45,8 +48,15 @@ def _number(metrics, name: str) -> float:
     return value
 
 
+def _unpacked(array, name: str) -> np.ndarray:
+    try:
+        return array.numpy()
+    except Exception as error:  # the bytes are a stranger's: NumPy may say anything of them
+        raise Refused(f"{name} cannot be read: {error}") from None
+
+
 def _vector(arrays, name: str, size: int) -> np.ndarray:
-    array = arrays[name].numpy()
+    array = _unpacked(arrays[name], name)
     if array.dtype != np.float16:
         raise Refused(f"{name} is {array.dtype}, not float16")
     if array.shape != (size,):
@@ -77,9 +87,11 @@ def read_update(content, settings: Settings, *, node: int, size: int, x_global: 
     arrays, = content.array_records.values()
     metrics, = content.metric_records.values()
     worker, samples = _number(metrics, "worker"), _number(metrics, "num-examples")
-    if worker != int(worker) or not 0 <= worker < settings.workers:
+    if set(metrics) != set(METRICS):
+        raise Refused(f"its metrics are {', '.join(sorted(metrics))}, not {', '.join(sorted(METRICS))}")
+    if not isinstance(worker, int) or not 0 <= worker < settings.workers:
         raise Refused(f"there is no worker {worker!r}")
-    if samples != int(samples) or not 1 <= samples <= MOST_SAMPLES:
+    if not math.isfinite(samples) or samples != int(samples) or not 1 <= samples <= MOST_SAMPLES:
         raise Refused(f"it says it trained on {samples!r} samples; from 1 to {MOST_SAMPLES} are believed")
     kind, _ = parse_compression(settings.compress)
     wanted = {"weight"} if kind == "none" else {"change"}
@@ -93,7 +105,7 @@ def read_update(content, settings: Settings, *, node: int, size: int, x_global: 
         x = join(_vector(arrays, "weight", size), remainder)
         change = x - sent
     else:
-        blob = arrays["change"].numpy()
+        blob = _unpacked(arrays["change"], "change")
         if blob.dtype != np.uint8 or blob.ndim != 1:
             raise Refused(f"change is {blob.dtype} of shape {blob.shape}, not bytes")
         vector = decode_change(blob, size)
@@ -102,7 +114,7 @@ def read_update(content, settings: Settings, *, node: int, size: int, x_global: 
         change = vector.astype(np.float64)
         x = x_global + change
     return Update(worker=int(worker), node=node, samples=int(samples), x=x, change=change, momentum=momentum,
-                  metrics={name: _number(metrics, name) for name in metrics})
+                  metrics={name: _number(metrics, name) for name in METRICS})
 
 
 def norm(change: np.ndarray) -> float:

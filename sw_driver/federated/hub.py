@@ -263,7 +263,7 @@ class Hub:
                 continue
             try:
                 update = read_update(message.content, self.settings, node=node, size=len(x), x_global=x, sent=sent)
-                if update.worker != self._workers[node]:
+                if update.worker != self._workers.get(node):
                     raise Refused(f"it says it is worker {update.worker}")
                 updates.append(update)
                 self._holds[node] = round_

@@ -42,6 +42,13 @@ def with_metric(content, name, value):
     return content
 
 
+def junk(content):
+    """An array whose bytes are none."""
+    arrays, = content.array_records.values()
+    arrays["weight"] = Array(dtype="float16", shape=(3,), stype="numpy.ndarray", data=b"no array at all")
+    return content
+
+
 FAULTS = {
     "nan": (lambda c: spoil(c, np.nan), "weight holds nan at 17"),
     "infinity": (lambda c: spoil(c, np.inf), "weight holds inf at 17"),
@@ -53,6 +60,10 @@ FAULTS = {
     "no samples": (lambda c: with_metric(c, "num-examples", 0), "it trained on 0 samples"),
     "too many samples": (lambda c: with_metric(c, "num-examples", 1 << 40), "samples; from 1 to 16777216"),
     "half a sample": (lambda c: with_metric(c, "num-examples", 2.5), "it trained on 2.5 samples"),
+    "samples not a number": (lambda c: with_metric(c, "num-examples", float("nan")), "it trained on nan samples"),
+    "samples without end": (lambda c: with_metric(c, "num-examples", float("inf")), "it trained on inf samples"),
+    "a metric more": (lambda c: with_metric(c, "mood", 1.0), "its metrics are accuracy, loss, mood, num-examples"),
+    "junk": (lambda c: junk(c), "weight cannot be read: "),
     "random": (random_weights, "times the median"),
 }
 
@@ -84,6 +95,16 @@ def test_refused_and_named(name):
         assert re.search(sentence, refusal["why"]), refusal["why"]
         assert sorted(record["workers"]) == ["0", "2"] and not record["dropped"]
     assert np.isfinite(state.weight).all()
+
+
+@pytest.mark.parametrize("who", [float("nan"), float("inf"), 1.0, -1, 3])
+def test_who_says_to_be_nobody_is_refused(who):
+    state = run(lambda content: with_metric(content, "worker", who))
+    for record in state.records[1:]:
+        refusal, = record["refused"]
+        assert refusal["worker"] is None and refusal["name"].startswith("node ")
+        assert refusal["why"] == f"there is no worker {who!r}"
+        assert sorted(record["workers"]) == ["0", "2"]
 
 
 def test_the_result_is_that_of_the_others():
