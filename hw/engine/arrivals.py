@@ -24,7 +24,8 @@ class Arrivals(wiring.Component):
     Members
     -------
     i_arrive, i_place : a row has come for the item of this place
-    i_look, o_count : the count of a place, one cycle later
+    i_look, o_count : the count of a place, one cycle later; not to be trusted without `o_sure`, for the place was being
+        written as it was read, and a block RAM may then give anything
     i_take, o_taken : sets the count of `i_look` back to zero; done in a cycle with `o_taken`
     """
 
@@ -32,6 +33,7 @@ class Arrivals(wiring.Component):
         self._place, self._count = arrival_bits(config), Widths(config).group
         super().__init__({
             "i_arrive": In(1), "i_place": In(self._place), "i_look": In(self._place), "o_count": Out(self._count),
+            "o_sure": Out(1),
             "i_take": In(1), "o_taken": Out(1),
         })
 
@@ -45,6 +47,7 @@ class Arrivals(wiring.Component):
             before.addr.eq(self.i_place), viewer.addr.eq(self.i_look), self.o_count.eq(viewer.data),
             writer.addr.eq(place), writer.data.eq(before.data + 1), writer.en.eq(arrived),
         ]
+        m.d.sync += self.o_sure.eq(~(writer.en & (writer.addr == self.i_look)))
         with m.If(self.i_take & ~arrived):
             m.d.comb += [self.o_taken.eq(1), writer.addr.eq(self.i_look), writer.data.eq(0), writer.en.eq(1)]
         return m
@@ -59,7 +62,7 @@ class ItemGate(wiring.Component):
     Members
     -------
     i, o : items
-    o_place, i_count, o_take, i_taken : of `Arrivals`
+    o_place, i_count, i_sure, o_take, i_taken : of `Arrivals`
     i_sent : a row of this engine has left the outbox
     """
 
@@ -69,7 +72,8 @@ class ItemGate(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(Item)), "o": Out(stream.Signature(Item)),
             "layer": Out(LayerPort(layer_view(config, *self.fields))),
-            "o_place": Out(arrival_bits(config)), "i_count": In(Widths(config).group), "o_take": Out(1),
+            "o_place": Out(arrival_bits(config)), "i_count": In(Widths(config).group), "i_sure": In(1),
+            "o_take": Out(1),
             "i_taken": In(1), "i_sent": In(1),
         })
 
@@ -82,7 +86,7 @@ class ItemGate(wiring.Component):
         more = Signal.like(owed)
         groups, room, here = Signal(len(fields.groups)), Signal(), Signal()
         m.d.sync += [groups.eq(fields.groups), room.eq(owed + fields.groups <= config.outbox),
-                     here.eq(self.i_count == fields[self.fields[1]])]
+                     here.eq(self.i_sure & (self.i_count == fields[self.fields[1]]))]
         m.d.comb += [
             self.layer.index.eq(item.layer), self.o.payload.eq(item),
             self.o_place.eq(Cat(item.step[:ceil_log2(config.step_slots)],

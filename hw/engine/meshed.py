@@ -55,7 +55,8 @@ class MeshParts:
         m.d.comb += [
             arrivals.i_arrive.eq(self.inbox.o_valid[kind] & self.inbox.i_ready[kind]),
             arrivals.i_place.eq(self.inbox.o_place), arrivals.i_look.eq(gate.o_place),
-            arrivals.i_take.eq(gate.o_take), gate.i_count.eq(arrivals.o_count), gate.i_taken.eq(arrivals.o_taken),
+            arrivals.i_take.eq(gate.o_take), gate.i_count.eq(arrivals.o_count),
+            gate.i_sure.eq(arrivals.o_sure), gate.i_taken.eq(arrivals.o_taken),
             gate.i_sent.eq(self.outbox.o_sent[kind]),
         ]
         return gate

@@ -54,6 +54,7 @@ def credit_layout(config: NocConfig) -> data.StructLayout:
 
 
 def stream_of(config: NocConfig) -> stream.Signature:
+    """A stream of flits."""
     return stream.Signature(flit_layout(config))
 
 
