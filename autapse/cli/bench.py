@@ -59,6 +59,7 @@ def bench(
                                              "one core (mesh).")] = None,
     record: Annotated[Path | None, typer.Option("--record", help="File of the record, instead of docs/synthesis.json "
                                                 "(synth).")] = None,
+    mesh: Annotated[str | None, typer.Option("--mesh", help="Columns and rows of the mesh: 4x4 (noc).")] = None,
     plot: Annotated[Path | None, typer.Option("--plot", help="Draw the figures into this .svg, .png or .pdf file.")]
     = None,
     json: given.Json = None,
@@ -78,7 +79,7 @@ def bench(
     news = None if quiet else _News(Console(stderr=True))
     begin = time.perf_counter()
     try:
-        found = measure(subject, quick=quick, say=news, data=_text(data), device=device, only=only,
+        found = measure(subject, quick=quick, say=news, data=_text(data), device=device, only=only, mesh=mesh,
                         record=_text(record))
     except KeyboardInterrupt:
         raise Interrupted(f"bench {subject} interrupted; nothing was written") from None

@@ -18,7 +18,7 @@ LENGTH_BITS = 4
 FLIT_BITS = 32
 PACKET_FLITS = 16
 MIN_USER_BITS = 3
-GRANULES = 4        # parts of a buffer that room is counted in
+SHARES = 4          # short packets that have room in a buffer; a longer one takes all of it
 
 
 class Channel(IntEnum):
@@ -110,12 +110,12 @@ class NocConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
                 raise TypeError(f"{name} must be a whole number, not {value!r}")
-        for name, most in (("packet_flits", 64), ("buffer_flits", 256)):
+        for name, least, most in (("packet_flits", 1, 64), ("buffer_flits", 2, 256)):
             value = getattr(self, name)
             if value == 0 and name == "buffer_flits":
                 continue
-            if not 1 <= value <= most or value & (value - 1):
-                raise ValueError(f"{name} must be a power of two from 1 to {most}, not {value!r}")
+            if not least <= value <= most or value & (value - 1):
+                raise ValueError(f"{name} must be a power of two from {least} to {most}, not {value!r}")
         if not 1 <= self.channels <= 8:
             raise ValueError(f"channels must be from 1 to 8, not {self.channels!r}")
         if 0 < self.buffer_flits < self.packet_flits:
@@ -132,13 +132,13 @@ class NocConfig:
         return self.buffer_flits or max(16, self.packet_flits)
 
     @property
-    def granules(self) -> int:
-        """Equal parts of a buffer in which its room is counted: a packet takes whole ones."""
-        return min(GRANULES, self.depth)
+    def shares(self) -> int:
+        """Equal parts of a buffer: a packet that fits one takes one, any other the whole buffer."""
+        return min(SHARES, self.depth)
 
     @property
-    def granule_flits(self) -> int:
-        return self.depth // self.granules
+    def share_flits(self) -> int:
+        return self.depth // self.shares
 
     @property
     def length_bits(self) -> int:

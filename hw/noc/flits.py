@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-from amaranth.hdl import unsigned
+from amaranth.hdl import Const, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,20 +41,20 @@ def header_layout(config: NocConfig) -> data.StructLayout:
         "user": config.flit_bits - nodes - 1 - config.length_bits})
 
 
-def granules_of(config: NocConfig, length):
-    """Granules that a packet of this `length` (flits less 1) takes, less 1."""
-    bits = (config.granules - 1).bit_length()
-    shift = (config.granule_flits - 1).bit_length()
-    return length[shift:shift + bits] if bits else 0
+def is_long(config: NocConfig, length):
+    """Whether a packet of this `length` (flits less 1) takes a whole buffer."""
+    if config.packet_flits <= config.share_flits:
+        return Const(0)
+    return length[config.share_flits.bit_length() - 1:].any()
 
 
 def credit_layout(config: NocConfig) -> data.StructLayout:
-    """Room given back: `granules` + 1 of them, if `valid`."""
-    return data.StructLayout({"valid": 1, "granules": (config.granules - 1).bit_length()})
+    """Room given back, if `valid`: of a `long` packet or of a short one."""
+    return data.StructLayout({"valid": 1, "long": 1})
 
 
 def stream_of(config: NocConfig) -> stream.Signature:
-    """A stream of flits."""
+    """A port for packets of one channel."""
     return stream.Signature(flit_layout(config))
 
 

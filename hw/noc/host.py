@@ -60,7 +60,7 @@ class HostPort(wiring.Component):
             m.d.comb += [
                 source.i_branches[channel].eq(1),
                 out.pending[channel].eq(source.pending[channel]),
-                out.granules[channel][0].eq(source.granules[channel]), source.may[channel].eq(out.may[channel]),
+                out.long[channel].eq(source.long[channel]), source.may[channel].eq(out.may[channel]),
             ]
             wiring.connect(m, wiring.flipped(getattr(self, f"i_{channel}")), getattr(source, f"i_{channel}"))
             wiring.connect(m, getattr(ejection, f"o_{channel}"), wiring.flipped(getattr(self, f"o_{channel}")))

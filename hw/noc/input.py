@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.noc import NocConfig
 from .arbiter import RoundRobin
 from .buffer import PacketBuffer
-from .flits import LinkSignature, credit_layout, flit_layout, granules_of, header_layout, stream_of
+from .flits import LinkSignature, flit_layout, header_layout, is_long, stream_of
 from .guard import Guard
 
 
@@ -25,7 +25,7 @@ class InputPort(wiring.Component):
 
     ::
 
-        link, or a    ┌ buffer 0 ┐ i_pending, granules ──> outputs ──> may (per channel and output)
+        link, or a    ┌ buffer 0 ┐   pending, long ──> outputs ──> may (per channel and output)
         stream per ───┤ buffer 1 ├──┐
         channel       └ buffer 2 ┘  └─> one channel in turn ──> request ──> grant ──> data, last, 1 flit a cycle
 
@@ -43,7 +43,7 @@ class InputPort(wiring.Component):
     i_branches : the outputs that the flit at `o_header` must go to, were it a header
     o_header : data of the flit that is written; with streams one per channel
     pending : outputs, per channel, that the oldest packet has yet to go to
-    granules : room that this packet takes, per channel, less 1
+    long : whether this packet takes a whole buffer, per channel
     may : outputs that could take it now, were they free
     request, grant : outputs that the packet of the channel in turn wants, and those that take it from this cycle on
     channel : one bit, of the channel in turn; it stays until the end of a packet that was granted
@@ -63,8 +63,7 @@ class InputPort(wiring.Component):
             **ports, "o_header": Out(data.ArrayLayout(header_layout(config), writers)),
             "i_branches": In(data.ArrayLayout(outputs, writers)),
             "pending": Out(per_output), "may": In(per_output),
-            "granules": Out(data.ArrayLayout(credit_layout(config)["granules"].shape, channels)),
-            "request": Out(outputs), "grant": In(outputs), "channel": Out(channels),
+            "long": Out(channels), "request": Out(outputs), "grant": In(outputs), "channel": Out(channels),
             "data": Out(config.flit_bits), "last": Out(1),
         })
 
@@ -102,7 +101,7 @@ class InputPort(wiring.Component):
             waiting = buffer.r_valid & ~(active & held[channel])
             m.d.comb += [
                 self.pending[channel].eq(head.branches & ~done & waiting.replicate(self.outputs)),
-                self.granules[channel].eq(granules_of(config, header_layout(config)(head.flit).length)),
+                self.long[channel].eq(is_long(config, header_layout(config)(head.flit).length)),
                 able[channel].eq((self.pending[channel] & self.may[channel]).any()),
                 nexts[channel].eq((active & held[channel]) | (start & self.channel[channel])),
                 buffer.r_next.eq(nexts[channel]), buffer.r_final.eq(final),
@@ -131,5 +130,5 @@ class InputPort(wiring.Component):
             # a cycle, and what comes instead of them comes later.
             for channel, credit in enumerate(self.link.credits):
                 m.d.sync += [credit.valid.eq(start & grants_all & turn.o_grant[channel]),
-                             credit.granules.eq(self.granules[channel])]
+                             credit.long.eq(self.long[channel])]
         return m

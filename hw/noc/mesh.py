@@ -1,6 +1,6 @@
 """Routers wired up to a mesh."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from amaranth.hdl import Module
 from amaranth.lib import data, wiring
@@ -69,13 +69,13 @@ class Mesh(wiring.Component):
                 │    │    │
                 3 ── 4 ── 5       a packet goes along the row, then along the column; to the host it leaves at node 0
 
-    From the cycle in which the last flit of a packet is handed over, t, to the one in which its header is offered:
-    2 (h + 1) cycles between nodes h links apart, and 2 (h + 1) + 1 less the cycle of a missing router stage, that is
-    2 h + 1, to and from the host, whose own link counts among the h.
+    From the cycle in which the last flit of a packet is handed over to the one in which its header is offered, where
+    nothing is in its way: 2 (h + 1) cycles to a node h links away, 2 h + 1 to the host; the host's own link counts.
 
     Parameters
     ----------
     counters : with counters of every link, as `counts_<node>`: north, east, south, west, core
+    router : what makes a router, called as `Router`; for a simulation that compiles one for all
 
     Members
     -------
@@ -90,10 +90,11 @@ class Mesh(wiring.Component):
     """
 
     def __init__(self, shape: MeshShape, *, flit_bits: int = FLIT_BITS, channels: int = len(Channel),
-                 packet_flits: int = PACKET_FLITS, buffer_flits: int = 0, counters: bool = False):
+                 packet_flits: int = PACKET_FLITS, buffer_flits: int = 0, counters: bool = False,
+                 router: Callable = Router):
         self.config = config = NocConfig(mesh=shape, flit_bits=flit_bits, channels=channels,
                                          packet_flits=packet_flits, buffer_flits=buffer_flits)
-        self.counters = counters
+        self.counters, self._router = counters, router
         places = [*map(str, range(shape.nodes)), "host"]
         super().__init__({
             **{f"i_{place}_{channel}": In(stream_of(config)) for place in places for channel in range(channels)},
@@ -108,7 +109,7 @@ class Mesh(wiring.Component):
         config = self.config
         options = {"flit_bits": config.flit_bits, "channels": config.channels, "packet_flits": config.packet_flits,
                    "buffer_flits": config.buffer_flits}
-        routers = [Router(config.mesh, **options) for _ in range(config.mesh.nodes)]
+        routers = [self._router(config.mesh, **options) for _ in range(config.mesh.nodes)]
         host = HostPort(config.mesh, **options)
         for place, part in (*enumerate(routers), ("host", host)):
             m.submodules[f"router_{place}" if part is not host else "host"] = part

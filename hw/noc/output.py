@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.noc import NocConfig
 from .arbiter import RoundRobin
-from .flits import LinkSignature, activity_layout, credit_layout
+from .flits import LinkSignature, activity_layout
 from .input import choose
 
 
@@ -24,7 +24,7 @@ class OutputPort(wiring.Component):
 
     Members
     -------
-    pending, granules, channel, data, last : of each source, as `InputPort` has them
+    pending, long, channel, data, last : of each source, as `InputPort` has them
     may : sources, per channel, whose packet has room and is not to wait for another
     request, grant : sources that want to begin a packet, and the one that does
     link : the way out, and the room given back
@@ -34,10 +34,9 @@ class OutputPort(wiring.Component):
     def __init__(self, config: NocConfig, *, sources: int, registered: bool = True):
         self.config, self.sources, self.registered = config, sources, registered
         channels = config.channels
-        granules = credit_layout(config)["granules"].shape
         super().__init__({
             "pending": In(data.ArrayLayout(sources, channels)), "may": Out(data.ArrayLayout(sources, channels)),
-            "granules": In(data.ArrayLayout(data.ArrayLayout(granules, sources), channels)),
+            "long": In(data.ArrayLayout(sources, channels)),
             "channel": In(data.ArrayLayout(channels, sources)),
             "data": In(data.ArrayLayout(config.flit_bits, sources)), "last": In(sources),
             "request": In(sources), "grant": Out(sources),
@@ -63,25 +62,31 @@ class OutputPort(wiring.Component):
 
         for channel in range(channels):
             turn = Signal(sources, init=1, name=f"turn_{channel}")
-            free = Signal(range(config.granules + 1), init=config.granules, name=f"free_{channel}")
+            # Shares of the buffer behind that nobody has; a long packet goes when that is all of them, and takes all.
+            free = Signal(range(config.shares + 1), init=config.shares, name=f"free_{channel}")
+            some, all_free = Signal(name=f"some_{channel}"), Signal(name=f"all_{channel}")
             credit, pending = self.link.credits[channel], self.pending[channel]
             stopped = Signal(name=f"stopped_{channel}")
-            taken = Signal.like(free, name=f"taken_{channel}")
-            given = Signal.like(free, name=f"given_{channel}")
+            taken = Signal(name=f"taken_{channel}")
+            is_long = Signal(name=f"long_{channel}")
             m.d.comb += [
-                stopped.eq((turn & pending).any()),
-                taken.eq(Mux(begun & chosen[channel],
-                             choose(arbiter.o_grant, [g.as_value() if hasattr(g, "as_value") else g
-                                                      for g in self.granules[channel]]) + 1, 0)),
-                given.eq(Mux(credit.valid, credit.granules + 1, 0)),
+                some.eq(free != 0), all_free.eq(free == config.shares), stopped.eq((turn & pending).any()),
+                taken.eq(begun & chosen[channel]), is_long.eq((arbiter.o_grant & self.long[channel]).any()),
             ]
             for source in range(sources):
-                room = free > self.granules[channel][source]
+                room = all_free | (some & ~self.long[channel][source])
                 m.d.comb += self.may[channel][source].eq(room & (turn[source] | ~stopped))
+            with m.If(taken & is_long):
+                m.d.sync += free.eq(0)
+            with m.Elif(credit.valid & credit.long):
+                m.d.sync += free.eq(config.shares)
+            with m.Elif(taken & ~credit.valid):
+                m.d.sync += free.eq(free - 1)
+            with m.Elif(credit.valid & ~taken):
+                m.d.sync += free.eq(free + 1)
             served = chosen[channel] & (turn & arbiter.o_grant).any()
             with m.If(served | (pending.any() & ~stopped)):
                 m.d.sync += turn.eq(Cat(turn[-1], turn[:-1]))
-            m.d.sync += free.eq(free - taken + given)
 
         domain = m.d.sync if self.registered else m.d.comb
         domain += [

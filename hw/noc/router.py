@@ -14,6 +14,18 @@ from .route import TURNS, branches
 DROPPED_BITS = 16
 
 
+def router_members(config: NocConfig) -> dict:
+    """The ports of a router, for who stands in its place, such as an instance of one that is compiled already."""
+    channels, mesh = range(config.channels), config.mesh
+    return {
+        "i_x": In(range(max(mesh.width, 2))), "i_y": In(range(max(mesh.height, 2))),
+        **{side.link: Out(PortSignature(config)) for side in LINKS},
+        **{f"i_{channel}": In(stream_of(config)) for channel in channels},
+        **{f"o_{channel}": Out(stream_of(config)) for channel in channels},
+        "o_dropped": Out(DROPPED_BITS), "activity": Out(data.ArrayLayout(activity_layout(), len(Side))),
+    }
+
+
 class Router(wiring.Component):
     """Takes packets from four neighbours and a core, and sends each to all it is for.
 
@@ -30,12 +42,14 @@ class Router(wiring.Component):
                         south                                  core
 
     A packet whose last flit a core hands over in cycle t is offered, header first, to a core h links away in cycle
-    t + 2 (h + 1), and ends L - 1 cycles later if it is of L flits, where nothing is in its way. Every link, and the way
-    from or to a core, carries a flit every cycle, back to back.
+    t + 2 (h + 1), and ends L - 1 cycles later if it is of L flits, where nothing is in its way. Every link carries
+    a flit every cycle, back to back; to a core a packet of more than a quarter of a buffer takes a cycle more.
 
-    Under load a packet waits at each router for room in the next buffer and then for the link. For the link it waits at
-    most (2 + C) P cycles each time that it has room, C channels with packets of at most P flits (see docs/noc.md);
-    for room, until the packets before it on its channel went on, so until their destinations took them.
+    Under load a packet waits at each router for room in the next buffer, then for the link. For the link it waits at
+    most C S P cycles while it has room: C channels of its input and S <= 5 inputs of its output take turns, with
+    packets of at most P flits. For room it waits until packets before it on its channel went on, so until
+    destinations took them: without end, if one never does. If all do, at most W(h) cycles, h links before its
+    destination, with W(h) = S (4 W(h - 1) + C S P) and W(-1) = P; loose, but finite, whatever the others send.
 
     Parameters
     ----------
@@ -61,13 +75,7 @@ class Router(wiring.Component):
                  packet_flits: int = PACKET_FLITS, buffer_flits: int = 0):
         self.config = config = NocConfig(mesh=mesh, flit_bits=flit_bits, channels=channels,
                                          packet_flits=packet_flits, buffer_flits=buffer_flits)
-        super().__init__({
-            "i_x": In(range(max(mesh.width, 2))), "i_y": In(range(max(mesh.height, 2))),
-            **{side.link: Out(PortSignature(config)) for side in LINKS},
-            **{f"i_{channel}": In(stream_of(config)) for channel in range(channels)},
-            **{f"o_{channel}": Out(stream_of(config)) for channel in range(channels)},
-            "o_dropped": Out(DROPPED_BITS), "activity": Out(data.ArrayLayout(activity_layout(), len(Side))),
-        })
+        super().__init__(router_members(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -98,7 +106,7 @@ class Router(wiring.Component):
                 for channel in range(config.channels):
                     m.d.comb += [
                         out.pending[channel][number].eq(port.pending[channel][place]),
-                        out.granules[channel][number].eq(port.granules[channel]),
+                        out.long[channel][number].eq(port.long[channel]),
                         port.may[channel][place].eq(out.may[channel][number]),
                     ]
 

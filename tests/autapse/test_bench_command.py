@@ -41,7 +41,7 @@ def test_without_subject_they_are_explained(capsys):
     code, text, errors = call(capsys)
     assert (code, errors) == (0, "")
     assert [line.split()[0] for line in text.splitlines()] == list(SUBJECTS) \
-        == ["engines", "mesh", "golden", "sim", "synth", "link"]
+        == ["engines", "mesh", "golden", "sim", "synth", "link", "noc"]
 
 
 def test_table_and_files(link, tmp_path, capsys):
@@ -69,9 +69,12 @@ def test_quiet_is_quiet(link, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["speed"], "there is no bench 'speed'; there are engines, mesh, golden, sim, synth, link"),
+    (["speed"], "there is no bench 'speed'; there are engines, mesh, golden, sim, synth, link, noc"),
     (["link", "--only", "lane"], "bench link has no option --only"),
     (["link", "--device", "sim"], "bench link has no option --device"),
+    (["link", "--mesh", "2x2"], "bench link has no option --mesh"),
+    (["noc", "--mesh", "4"], "--mesh must be columns x rows such as 4x4, not '4'"),
+    (["noc", "--mesh", "8x8"], "a mesh must have at most 31 nodes, not 8 x 8"),
     (["link", "--plot", "r.txt"], "--plot must end in .svg, .png, .pdf, not 'r.txt'"),
 ])
 def test_bad_input_is_one_sentence(link, capsys, arguments, sentence):

@@ -7,7 +7,9 @@ title : one line
 settings : what was measured, name to value
 tables : of {"title", "rows"}; the rows are dicts with the same keys, text, numbers or None
 charts : of {"title", "unit", "labels", "series": {name: [value per label]}, "marks": {name: [value per label]}};
-    the series are stacked, unless "stacked" is false; marks, which may be left out, are ticks to compare with
+    the series are stacked, unless "stacked" is false; marks, which may be left out, are ticks to compare with;
+    or, for lines, of {"title", "unit" of x, "value" of y, "curves": {name: [(x, y)]}, "top" of y, "levels": {name of a
+    curve: y to compare with}, "limits": {name: x to compare with}}
 notes : sentences on what the figures mean
 
 Anything else is kept for --json. An answer with lists of dicts and no tables is shown as well as can be.
@@ -28,6 +30,7 @@ SUBJECTS = {
     "sim": "cycles per second of the simulated chip with its driver, and what building it takes",
     "synth": "cells, DSP, block RAM and clock of fixed configurations, beside the last record",
     "link": "bytes per second and cycles per word through the host link of a simulated chip",
+    "noc": "latency over load and saturation of the network on the chip, beside the limit of its topology",
 }
 
 

@@ -13,7 +13,7 @@ from . import BenchError
 
 FORMATS = ("svg", "png", "pdf")
 _COLOURS = ("#3b6ea5", "#e08e45", "#5a9367", "#a04668", "#7d7d7d", "#c9a227")
-_ROW, _HEAD = 0.34, 1.15    # inches of a bar and of what is around a chart
+_ROW, _HEAD, _LINES = 0.34, 1.15, 2.2   # inches of a bar, of what is around a chart, and of a chart of lines
 
 
 def tables_of(found: dict) -> list[dict]:
@@ -88,12 +88,13 @@ def plot(found: dict, path: Path) -> None:
     charts = charts_of(found)
     if not charts:
         raise BenchError("there is nothing to draw in what was measured")
-    heights = [_HEAD + _ROW * sum(len(row) for row in _bars(chart)) for chart in charts]
+    heights = [_HEAD + (_LINES if "curves" in chart else _ROW * sum(len(row) for row in _bars(chart)))
+               for chart in charts]
     figure = Figure(figsize=(9, sum(heights) + 0.5), layout="constrained")
     figure.suptitle(found.get("title", ""), fontsize=11)
     axes = figure.subplots(len(charts), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, chart in zip(axes, charts, strict=True):
-        _draw(axis, chart)
+        (_draw_lines if "curves" in chart else _draw)(axis, chart)
     write_whole(path, lambda file: figure.savefig(file, format=path.suffix[1:], dpi=150))
 
 
@@ -136,6 +137,24 @@ def _draw(axis, chart: dict) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     if len(axis.get_legend_handles_labels()[0]) > 1:
         axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelspacing=1.0)
+
+
+def _draw_lines(axis, chart: dict) -> None:
+    for number, (name, points) in enumerate(chart["curves"].items()):
+        colour = _COLOURS[number % len(_COLOURS)]
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=name)
+        if name in chart.get("levels", {}):
+            axis.axhline(chart["levels"][name], color=colour, linewidth=0.8, linestyle=":")
+    for name, place in chart.get("limits", {}).items():
+        axis.axvline(place, color="black", linewidth=1.2, linestyle="--", label=name)
+    axis.set_xlim(left=0)
+    axis.set_ylim(0, chart.get("top"))
+    axis.set_xlabel(chart.get("unit", ""), fontsize=8)
+    axis.set_ylabel(chart.get("value", ""), fontsize=8)
+    axis.tick_params(labelsize=8)
+    axis.set_title(chart["title"], fontsize=9, loc="left")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, labelspacing=1.0)
 
 
 def _is_number(value) -> bool:

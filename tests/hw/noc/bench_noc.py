@@ -1,4 +1,4 @@
-"""cocotb benches of whole meshes; each runs the one test that its parameters name."""
+"""cocotb benches of whole meshes: those that the parameters name."""
 
 import random
 
@@ -10,16 +10,12 @@ from noc_agents import Network
 
 PARAMETERS = bench_parameters()
 SHAPE = MeshShape(*PARAMETERS["shape"])
+MOST = 150      # cycles that a packet of 16 flits may take where single flits of all others are under way
 PLACES = range(SHAPE.nodes + 1)
 
 
 def only(name):
-    return cocotb.test(skip=PARAMETERS["part"] != name)
-
-
-def network(dut, **options):
-    return Network(dut, SHAPE, **{"stall_in": PARAMETERS.get("stall_in", 0), "stall_out": PARAMETERS.get("stall_out", 0),
-                                  **options})
+    return cocotb.test(skip=name not in PARAMETERS["parts"])
 
 
 def to_any(source):
@@ -54,23 +50,26 @@ PATTERNS = {
 
 @only("traffic")
 async def what_is_sent_arrives_once_and_in_order(dut):
-    net = network(dut)
-    await net.start()
-    pattern = PATTERNS[PARAMETERS["pattern"]]
-    for _ in range(PARAMETERS["packets"]):
-        for source in PLACES:
-            for channel in range(3):
-                mask = pattern(source)
-                if mask is not None:
-                    net.packet(source, mask, random.choice((1, 1, 2, 3, 5, 8, 15, 16)), channel)
-    await net.finish()
-    assert int(dut.dropped.value) == 0
-    assert net.arrived >= PARAMETERS["packets"]
+    """Every pattern on every channel, without stalls and with many."""
+    for stall_in, stall_out in ((0, 0), (0.3, 0.5)):
+        net = Network(dut, SHAPE, stall_in=stall_in, stall_out=stall_out, clock=not stall_in)
+        await net.start()
+        for name, pattern in PATTERNS.items():
+            before = net.arrived
+            for _ in range(PARAMETERS["packets"]):
+                for source in PLACES:
+                    for channel in range(3):
+                        mask = pattern(source)
+                        if mask is not None:
+                            net.packet(source, mask, random.choice((1, 1, 2, 3, 5, 8, 15, 16)), channel)
+            await net.finish()
+            assert net.arrived - before >= PARAMETERS["packets"], name
+        assert int(dut.dropped.value) == 0
 
 
 @only("latency")
 async def header_comes_two_cycles_a_link_and_two_more(dut):
-    net = network(dut)
+    net = Network(dut, SHAPE)
     await net.start()
     for source in PLACES:
         for to in PLACES:
@@ -87,31 +86,32 @@ async def header_comes_two_cycles_a_link_and_two_more(dut):
 @only("throughput")
 async def links_carry_a_flit_every_cycle(dut):
     """From one end of the mesh to the other; back to back behind the first packet."""
-    net = network(dut)
+    net = Network(dut, SHAPE)
     await net.start()
     for flits in (1, 2, 3, 4, 5, 8, 16):
-        count = 12
+        count = 9
         packets = [net.packet(0, 1 << SHAPE.nodes - 1, flits) for _ in range(count)]
         await net.finish()
         first, last = (p.arrivals[SHAPE.nodes - 1] for p in (packets[0], packets[-1]))
         cocotb.log.info("%d flits: %.3f flits/cycle", flits, (count - 1) * flits / (last - first))
-        assert last - first == PARAMETERS["cycles"][str(flits)] * (count - 1), flits
+        # A packet of more than a share of the core's buffer needs all of it: it comes when the last flit is gone.
+        assert last - first == (flits + (flits > 4)) * (count - 1), flits
 
 
 @only("independence")
 async def a_channel_that_nobody_drains_stops_no_other(dut):
-    net = network(dut)
+    net = Network(dut, SHAPE)
     await net.start()
     for stuck in ({1, 2}, {0, 2}, {0, 1}):
         net.blocked = sum(1 << port for port in range(net.count) if port % 3 in stuck)
-        for _ in range(12):
+        for _ in range(6):
             for source in PLACES:
                 for channel in stuck:
                     net.packet(source, some(source), random.randrange(1, 17), channel)
-        await net.step(400)
+        await net.step(200)
         arrived, free = net.arrived, ({0, 1, 2} - stuck).pop()
         packets = [net.packet(source, some(source), random.randrange(1, 17), free) for source in PLACES
-                   for _ in range(12)]
+                   for _ in range(6)]
         for _ in range(20_000):
             if all(len(packet.arrivals) == packet.mask.bit_count() for packet in packets):
                 break
@@ -123,14 +123,14 @@ async def a_channel_that_nobody_drains_stops_no_other(dut):
 
 @only("malformed")
 async def what_is_no_packet_is_dropped_whole(dut):
-    net = network(dut)
+    net = Network(dut, SHAPE)
     await net.start()
     nodes = SHAPE.nodes
 
     def header(mask, length):
         return mask | length << nodes + 1 | random.getrandbits(3) << nodes + 5
 
-    for _ in range(6):
+    for _ in range(3):
         for source in PLACES:
             for channel in range(3):
                 good = some(source)
@@ -150,18 +150,18 @@ async def what_is_no_packet_is_dropped_whole(dut):
     await net.finish()
     dropped = int(dut.dropped.value)
     assert [dropped >> 16 * place & 0xFFFF for place in PLACES] == net.malformed
-    assert sum(net.malformed) == 6 * 3 * len(PLACES)
+    assert sum(net.malformed) == 3 * 3 * len(PLACES)
 
 
 @only("fairness")
 async def short_packets_do_not_keep_a_long_one_waiting(dut):
     """Everybody sends single flits to one place without end, and one sends the longest packets there."""
-    net = network(dut)
+    net = Network(dut, SHAPE)
     await net.start()
     to, victim = 0, SHAPE.nodes - 1
     others = [node for node in range(SHAPE.nodes) if node != victim]
     longest = []
-    for _ in range(PARAMETERS["packets"]):
+    for _ in range(5):
         packet = net.packet(victim, 1 << to, 16)
         begin = net.cycle
         while not packet.arrivals:
@@ -170,7 +170,7 @@ async def short_packets_do_not_keep_a_long_one_waiting(dut):
                 if len(queue) < 2:
                     net.packet(node, 1 << to, 1)
             await net.step()
-            assert net.cycle - begin <= PARAMETERS["most"], f"still waiting; before: {longest}"
+            assert net.cycle - begin <= MOST, f"still waiting; before: {longest}"
         longest.append(net.cycle - begin)
     cocotb.log.info("waits of the long packets: %s", longest)
     await net.finish()
@@ -178,7 +178,7 @@ async def short_packets_do_not_keep_a_long_one_waiting(dut):
 
 @only("counters")
 async def counters_count(dut):
-    net = network(dut)
+    net = Network(dut, SHAPE)
     await net.start()
     sent = {}
     for _ in range(30):

@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly
+from cocotb.triggers import FallingEdge, ReadOnly, Timer
 
 from autapse.hw.contract.noc import MeshShape, pack_header
 
@@ -27,12 +27,13 @@ class Network:
     """All ports of a `WideMesh`: packets are queued at `sources`, what arrives is compared with what was sent."""
 
     def __init__(self, dut, shape: MeshShape, *, channels=3, flit_bits=32, packet_flits=16, stall_in=0.0, stall_out=0.0,
-                 watchdog=3000):
+                 watchdog=3000,
+                 clock=True):
         self.dut, self.shape, self.channels, self.flit_bits = dut, shape, channels, flit_bits
         self.packet_flits, self.stall_in, self.stall_out, self.watchdog = packet_flits, stall_in, stall_out, watchdog
-        self.places = shape.nodes + 1
+        self.places, self.clock = shape.nodes + 1, clock
         self.count = self.places * channels
-        self.word = flit_bits + 1
+        self.word = 64     # from one stream to the next
         self.queues = [deque() for _ in range(self.count)]      # of (packet, place of the flit in it)
         self.flows = {}         # (source, destination, channel): packets on their way, oldest first
         self.partial = [[] for _ in range(self.count)]
@@ -70,10 +71,13 @@ class Network:
         self.malformed[source] += 1
 
     async def start(self):
+        """Resets the mesh; may be called again for another network on the same one."""
+        await Timer(1, "ns")    # a bench that read outputs last may not write yet
         self.dut.rst.value = 1
         for name in ("i_valid", "i_payload", "o_ready"):
             getattr(self.dut, name).value = 0
-        Clock(self.dut.clk, 10, "ns").start()
+        if self.clock:
+            Clock(self.dut.clk, 10, "ns").start()
         await FallingEdge(self.dut.clk)
         await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0

