@@ -148,6 +148,8 @@ def open_sim(argument: str | None, *, mesh=None, **options) -> SimDevice:
     bit errors) with `seed`; with `mesh` one of many cores, and `place` (see `MeshSimDevice`)."""
     if argument is not None:
         raise DeviceError(f"the simulated chip takes options key=value, not {argument!r}")
+    if "place" in options:
+        check_method(options["place"])
     if mesh is None or mesh_size(mesh) == (1, 1):
         for name in ("place", "plan"):
             if options.pop(name, None) is not None and mesh is None:

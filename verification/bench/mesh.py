@@ -1,7 +1,8 @@
-"""Cycles of training the same network on one core and on meshes of cores, every word compared with the golden model."""
+"""Cycles of training the same network on one core and on meshes: readouts and the state after a batch are compared."""
 
 import numpy as np
 
+from ...sw_driver.compile import mesh_size
 from ...sw_driver.device import Device
 from ...sw_driver.device import open as open_device
 from ...sw_driver.loss import Loss
@@ -35,6 +36,8 @@ def measure(*, quick: bool, say, only: str | None = None, device: str = "sim:lan
 
     `only` is one mesh, such as 5x4, to be measured beside one core; `device` says how a core is built.
     """
+    if only:
+        mesh_size(only)     # a word that is no mesh is refused before anything runs
     load = workload(quick=quick)
     meshes = [only] if only else ["2x1", "3x2", *([] if quick else ["5x4"])]
     training = TrainingSpec(**_TRAINING)
@@ -78,6 +81,7 @@ def _train(load: Workload, training: TrainingSpec, name: str, say) -> tuple[tupl
         device.update(samples=BATCH, learning_rate=training.learning_rate, momentum=training.momentum)
         say(f"{name}, reading back")
         state: list[LayerState] = device.read_state()
+        device.check()      # weights that two cores have
         cycles = device.counters().get("chip", {}).get("cycles", 0)
     return (result.readouts, state), {"cycles": cycles, "rate": _rate(device)}
 
