@@ -8,7 +8,7 @@ import cocotb
 
 from autapse.gateware.command import BUS_REQUEST
 from autapse.hw.contract.geometry import geometry
-from autapse.hw.contract.program import COUNTERS, REGISTERS, TIMELINE_ROWS, Space, words_of
+from autapse.hw.contract.program import COUNTERS, LINK_COUNTS, LINKS, REGISTERS, TIMELINE_ROWS, Space, words_of
 from autapse.hw.engine.registers import identity_words
 from bench import bench_parameters
 from host_bus_parts import SMALL, host_bank
@@ -22,13 +22,14 @@ NAMES = [name for name in PARTS if name.startswith("host_")]
 LATENCY = 3     # of a core's answer
 SETTLE = 2      # cycles for which the bus is busy after its last request
 PACE = 3        # cycles of a request, with bus servers that nothing keeps
-READ = 7        # from a read that is taken to its answer, with such servers
+READ = 9        # from a read that is taken to its answer, with such servers: their latency, and four on the way
 
 
 def words_of_spaces(config) -> dict[int, int]:
     """Words that a core has in each of its spaces; from the contract alone."""
     table = {Space.REGISTERS: sum(words_of(bits) for _, bits, _ in REGISTERS), Space.COUNTERS: 2 * len(COUNTERS),
-             Space.IDENTITY: len(identity_words(config)), Space.TIMELINE: 2 * TIMELINE_ROWS}
+             Space.IDENTITY: len(identity_words(config)), Space.TIMELINE: 2 * TIMELINE_ROWS,
+             Space.LINKS: 2 * len(LINKS) * len(LINK_COUNTS)}
     for space, (width, rows) in geometry(config).items():
         words = config.lanes if space == Space.SYNAPSES else 1
         while space != Space.SYNAPSES and 16 * words < width:

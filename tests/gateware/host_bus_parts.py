@@ -11,6 +11,7 @@ from autapse.gateware.command import BUS_REPLY, BUS_REQUEST
 from autapse.gateware.host_bus import HostBus
 from autapse.hw.contract.chip import ChipConfig
 from autapse.hw.contract.program import Space
+from autapse.hw.engine.links import LinkView
 from autapse.hw.engine.registers import Counters, Identity, Registers
 from autapse.hw.engine.timeline import Timeline
 
@@ -43,7 +44,7 @@ class Hosted(wiring.Component):
         m.d.comb += [bus.i_select.eq(self.i_select), bus.i_bus.eq(self.i_bus), self.o_bus.eq(bus.o_bus),
                      self.o_busy.eq(bus.o_busy)]
         depths = {Space.REGISTERS: Registers(), Space.COUNTERS: Counters(), Space.IDENTITY: Identity(SMALL),
-                  Space.TIMELINE: Timeline()}
+                  Space.TIMELINE: Timeline(), Space.LINKS: LinkView()}
         for number in range(2):
             core = Served(SMALL, small={space: unit.depth for space, unit in depths.items()})
             m.submodules[f"core_{number}"] = core

@@ -82,7 +82,7 @@ class Served(wiring.Component):
         self.memories = {
             space: SynapseMemory(lanes=config.lanes, depth=depth) if space == Space.SYNAPSES
             else BusMemory(width=width, depth=depth, readers=1 + (space == Space.READOUTS),
-                           host_reader=int(space == Space.READOUTS), far=space == Space.ERRORS)
+                           host_reader=int(space == Space.READOUTS), far=space in (Space.ERRORS, Space.REMOTE))
             for space, (width, depth) in geometry(config).items()}
         self.units = self.memories | {space: BusMemory(width=16, depth=depth) for space, depth in self.small.items()}
         self.server = BusServer(config, self.memories, {space: self.units[space] for space in self.small})
