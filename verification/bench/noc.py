@@ -49,13 +49,11 @@ def measure(*, quick: bool, say, mesh: str | None = None) -> dict:
                     "pattern": pattern, "packet": flits, "limit": limit, "saturation": points[-1]["accepted"],
                     "of limit": points[-1]["accepted"] / limit, "ideal latency": ideal, "at 5 %": points[0]["mean"],
                     "at 60 %": points[steps.index(0.6)]["mean"], "p99 at 60 %": points[steps.index(0.6)]["p99"]})
-                curves[f"{flits} flits"] = [(step * limit, point["mean"])
-                                            for step, point in zip(steps, points, strict=False)]
-                curves[f"{flits} flits"].append((points[-1]["accepted"], points[-1]["mean"]))
+                curves[_packets(flits)] = [(point["accepted"], point["mean"]) for point in points]
             charts.append({
                 "title": pattern, "unit": "flits per sender and cycle, accepted", "value": "cycles", "curves": curves,
                 "top": 8 * max(traffic.zero_load(flits) for flits in lengths),
-                "levels": {f"{flits} flits": traffic.zero_load(flits) for flits in lengths},
+                "levels": {_packets(flits): traffic.zero_load(flits) for flits in lengths},
                 "limits": {"limit of the topology": limit}})
     except TrafficError as error:
         raise BenchError(str(error)) from None
@@ -67,7 +65,13 @@ def measure(*, quick: bool, say, mesh: str | None = None) -> dict:
         "charts": charts,
         "notes": [
             "limit: flits per sender and cycle at which the fullest link, or port of a core, carries one every cycle",
-            f"saturation: accepted when {BEYOND} of the limit is offered",
-            "latency: cycles from the making of a packet to its last flit taken; ideal: with nothing in the way",
+            f"saturation: accepted when {BEYOND} of the limit is offered; a mean, so over the limit where some senders have "
+            "free ways and others not",
+            "latency: cycles from the making of a packet to its last flit taken; ideal, dotted in a picture: "
+            "with nothing in the way",
             "every flit of every run was compared with what was sent, in order"],
     }
+
+
+def _packets(flits: int) -> str:
+    return f"{flits} flit{'s' if flits > 1 else ''}"
