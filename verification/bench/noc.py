@@ -65,8 +65,8 @@ def measure(*, quick: bool, say, mesh: str | None = None) -> dict:
         "charts": charts,
         "notes": [
             "limit: flits per sender and cycle at which the fullest link, or port of a core, carries one every cycle",
-            f"saturation: accepted when {BEYOND} of the limit is offered; a mean over senders, some with ways of their own",
-            "latency: cycles from the making of a packet to its last flit taken; ideal (dotted): with nothing in the way",
+            f"saturation: accepted when {BEYOND} of the limit is offered, a mean over senders with ways of their own",
+            "latency: cycles from making a packet to its last flit taken; ideal (dotted): with nothing in the way",
             "every flit of every run was compared with what was sent, in order"],
     }
 
