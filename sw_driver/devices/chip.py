@@ -125,6 +125,10 @@ class ChipDevice(Device):
     def check(self):
         self._ready().check_mirrors()
 
+    def links(self) -> list[dict[str, dict[str, int]]]:
+        """Flits, packets and stalled cycles of every way out of every router (see `Cores.links`)."""
+        return self._ready().links()
+
     def _rows(self, spikes: np.ndarray) -> np.ndarray:
         """Bus words of the input rows, (N, words), of spikes (N, T, inputs)."""
         lanes = self.config.lanes

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...hw.contract.chip import ChipConfig
-from ...hw.contract.program import COUNTERS, REGISTERS, Space, length, offsets
+from ...hw.contract.program import COUNTERS, LINK_COUNTS, LINKS, REGISTERS, Space, length, offsets
 from ..compile import CoreProgram, pack_layer, unpack_layer
 from ..compile.program import register_words
 from ..errors import DeviceError
@@ -217,6 +217,21 @@ class Cores:
         return found
 
     # Counters
+
+    def links(self) -> list[dict[str, dict[str, int]]]:
+        """What went over each router's ways out since power-up, modulo 2^32, by core and by name in LINKS; empty
+        without a mesh, or if it was built without these counters."""
+        if self.config.nodes == 1 or not self.config.link_counters:
+            return []
+        each = len(LINK_COUNTS)
+        handles = [self.bus.queue_read(Space.LINKS, 0, 2 * each * len(LINKS)) for _ in self._each()]
+        found = []
+        for handle in handles:
+            words = handle.result().astype(np.int64)
+            counts = (words[0::2] | words[1::2] << 16).tolist()
+            found.append({link: dict(zip(LINK_COUNTS, counts[each * k:each * (k + 1)], strict=True))
+                          for k, link in enumerate(LINKS)})
+        return found
 
     def count(self) -> None:
         """Adds what the 32-bit counters gained since they were last read; they wrap."""

@@ -30,6 +30,7 @@ from .worker import load_settings_data
 
 STATE, FINAL, ROUNDS = "federation.safetensors", "checkpoint.safetensors", "rounds.jsonl"
 FORMAT = 1
+FRUITLESS = 3   # rounds in a row without anything to use, after which a federation ends
 
 
 def bytes_of(message: Message) -> int:
@@ -130,6 +131,7 @@ class Hub:
             self._rule.momentum = self.state.rule_momentum
         self._kind, self._share = parse_compression(settings.compress)
         self._device = self._test = None
+        self._fruitless = 0     # rounds in a row that changed nothing
 
     def run(self, grid) -> Global:
         """Every round that is left; returns the last words.
@@ -137,7 +139,8 @@ class Hub:
         Raises
         ------
         AutapseError
-            If too few workers connect, or in a round no answer at all can be used and none was merely late.
+            If too few workers connect; if in the first round all who were asked drop out; or if three rounds in a row
+            bring nothing that can be used.
         """
         settings = self.settings
         source = None if settings.split == "own" and not settings.data else load_settings_data(settings)
@@ -223,12 +226,19 @@ class Hub:
         updates = self._taken(answers, asked, record, x, sent64, round_)
         for update in updates:
             record["workers"][str(update.worker)] = dict(update.metrics) | {"norm": norm(update.change)}
-        if updates:
+        lacking = self._rule.lacks(updates) if updates else ""
+        if lacking:
+            record["dropped"].append({"worker": None, "node": "", "name": "the round", "why": lacking})
+        self._fruitless = 0 if updates and not lacking else self._fruitless + 1
+        if updates and not lacking:
             state.weight, state.remainder = self._rule.combine(round_, updates, x)
             if settings.momenta == "travel":
                 state.momentum = mean_momentum(updates)
             state.rule_momentum = self._rule.momentum
-        elif round_ == 1 and record["dropped"] and not record["refused"]:
+        elif self._fruitless == FRUITLESS:
+            raise AutapseError(f"{FRUITLESS} rounds in a row brought nothing: " + "; ".join(sorted(
+                f"{entry['name']}: {entry['why']}" for entry in (*record["refused"], *record["dropped"]))))
+        elif not updates and round_ == 1 and record["dropped"] and not record["refused"]:
             # Answers come in any order; a sentence does not depend on it.
             raise AutapseError("no worker could train: " + "; ".join(sorted(
                 f"{entry['name']}: {entry['why']}" for entry in record["dropped"])))
@@ -278,6 +288,13 @@ class Hub:
         for worker, why in implausible(updates, self.settings.guard).items():
             note("refused", next(update.node for update in updates if update.worker == worker), why)
             updates = [update for update in updates if update.worker != worker]
+        # Who was not even asked. A node that never said which worker it is may be any of those that are missing.
+        told = [entry["worker"] for kind in ("refused", "dropped") for entry in record[kind]]
+        missing = set(range(self.settings.workers)) - {*told, *(update.worker for update in updates)}
+        if len(missing) > told.count(None):
+            nameless = f", or one of {told.count(None)} nodes that did not say who they are" if None in told else ""
+            record["dropped"] += [{"worker": worker, "node": "", "name": f"worker {worker}",
+                                   "why": f"is not connected{nameless}"} for worker in sorted(missing)]
         # Nodes are keyed by message's own words at first; from now on by number.
         record["down"] = {key if not key.startswith("node ") else str(self._workers.get(int(key[5:]), key)): value
                           for key, value in record["down"].items()}

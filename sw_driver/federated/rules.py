@@ -5,7 +5,8 @@ its strategies are given float64, which holds every word x = W + 2^-10·R exactl
 
 For the three that average (FedAvg, FedProx, FedAvgM) the mean by samples is taken here, in whole numbers, and handed to
 the strategy as the answer of one worker, of which it takes the mean; FedAvgM adds its momentum to it. Trimmed mean and
-Krum see every worker. Their sums of at most 2^13 words are exact in float64 as well.
+Krum see every worker, in float64 and in the order of their numbers: so their result does not depend on who answered
+first, but they divide and square, and are rounded on the way.
 """
 
 from collections.abc import Sequence
@@ -43,8 +44,11 @@ class Rule:
     """
 
     def __init__(self, settings: Settings):
-        self.strategy = make_strategy(settings)
+        self.strategy, self._name = make_strategy(settings), settings.strategy
         self._averages = settings.strategy in ("fedavg", "fedprox", "fedavgm")
+        # Workers to cut at either end. Flower cuts a share of those who answered: none at all once a few are missing.
+        self._cut = int(settings.trim * settings.workers) if settings.strategy == "trimmed" else 0
+        self._least = {"trimmed": 2 * self._cut + 1, "krum": 2 * settings.malicious + 3}.get(settings.strategy, 1)
 
     @property
     def momentum(self) -> np.ndarray | None:
@@ -55,6 +59,12 @@ class Rule:
     def momentum(self, vector: np.ndarray | None) -> None:
         if vector is not None and isinstance(self.strategy, FedAvgM):
             self.strategy.momentum_vector = [vector]
+
+    def lacks(self, updates: Sequence[Update]) -> str:
+        """Why the rule cannot keep its promise with so few updates; empty where it can."""
+        if len(updates) >= self._least:
+            return ""
+        return f"{len(updates)} updates are too few for {self._name} to outvote the false; it needs {self._least}"
 
     def combine(self, round_: int, updates: Sequence[Update], x_global: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """W and R, float16 (synapses,), of the next round; the order of `updates` does not matter."""
@@ -67,6 +77,8 @@ class Rule:
             answers = [_answer(mean, 1)]
         else:
             answers = [_answer(update.x, update.samples) for update in ordered]
+            if isinstance(self.strategy, FedTrimmedAvg):
+                self.strategy.beta = (self._cut + 0.25) / len(ordered)  # below a half; Flower takes the whole number
         arrays, _ = self.strategy.aggregate_train(round_, answers)
         assert arrays is not None
         return split(arrays["x"].numpy())

@@ -107,8 +107,9 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not least <= value <= most:
                 raise SpecError(f"{name.replace('_', ' ')} must be from {least:g} to {most:g}, not {value!r}")
-        if self.strategy == "krum" and self.workers < 3:
-            raise SpecError(f"krum compares workers with each other; it needs at least 3, not {self.workers}")
+        if self.strategy == "krum" and self.workers < 2 * self.malicious + 3:
+            raise SpecError(f"krum with {self.malicious} workers that may be false needs at least "
+                            f"{2 * self.malicious + 3} workers, not {self.workers}; change --workers or --malicious")
         if self.strategy == "trimmed" and int(self.trim * self.workers) < 1:
             raise SpecError(f"a trim of {self.trim:g} cuts no one of {self.workers} workers; it needs at least "
                             f"{1 / self.workers:.2g}")

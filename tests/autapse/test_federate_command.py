@@ -61,7 +61,7 @@ def test_quiet_and_the_app(tmp_path, capsys):
     (("--topk", "0.1", "--compress", "none"), "contradict each other"),
     (("--engine", "ray"), "there is no engine 'ray'; known are local, processes"),
     (("--secure",), "--secure is for --engine processes"),
-    (("--strategy", "krum", "--workers", "2"), "krum compares workers with each other; it needs at least 3"),
+    (("--strategy", "krum", "--workers", "2"), "krum with 1 workers that may be false needs at least 5 workers, not 2"),
     (("--strategy", "trimmed"), "a trim of 0.2 cuts no one of 3 workers"),
     (("--topk", "0.1", "--momenta", "travel"), "sends changes of weights only"),
     (("--momenta", "rest"), "momenta must be stay, travel, zero, not 'rest'"),

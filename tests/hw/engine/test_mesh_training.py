@@ -83,3 +83,30 @@ def test_a_mirror_that_is_not_its_owners_is_found(devices):
     device._bus.fill(4, mirror.base * device.config.lanes, count=1, value=0x1234)
     with pytest.raises(DeviceError, match=f"core {core.core} mirrors 1 weights of layer {layer + 1} that are not"):
         device.check()
+
+
+@pytest.mark.parametrize(("mesh", "case"), [("2x1", "hard"), ("3x2", "soft"), ("1x5", "hard")])
+def test_every_row_is_counted_where_it_arrives(devices, mesh, case):
+    """Packets into the cores are the rows of the plan: spikes and errors of every step, new weights of every mirror."""
+    network, training, data = setup(case)
+    spikes, targets = data[0]
+    device = devices(mesh)
+    device.load(network, training)
+    device.write_state(network.initial_state(seed=3, scale=3.0))
+    before = device.links()
+    device.accumulate(spikes, targets=targets)
+    device.update(samples=len(spikes), learning_rate=training.learning_rate, momentum=training.momentum)
+    after = device.links()
+    plan, lanes = device.plan(network, training, device.config), device.config.lanes
+    groups = [-(-layer.outputs // lanes) for layer in network.layers]
+    expected = dict.fromkeys(range(plan.nodes), 0)
+    for layer in range(len(groups)):
+        for cut in plan.of_layer(layer):
+            rows = (groups[layer - 1] if layer else 0) + (groups[layer + 1] if layer + 1 < len(groups) else 0)
+            expected[cut.core] += rows * network.steps * len(spikes)
+            if layer + 1 < len(groups):
+                expected[cut.core] += (cut.last - cut.first) * groups[layer + 1]
+    found = {core: (now["core"]["packets"] - then["core"]["packets"]) % (1 << 32)
+             for core, (then, now) in enumerate(zip(before, after, strict=True))}
+    assert found == expected
+    assert len(after) == plan.nodes and sum(now["core"]["flits"] for now in after) > 0

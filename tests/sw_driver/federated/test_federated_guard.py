@@ -164,3 +164,34 @@ def test_too_slow_gives_up_and_says_so():
     state = Hub(settings(timeout=0.001))
     with pytest.raises(Exception, match="no worker could train: worker 0: too slow: 1 of"):
         state.run(LocalGrid(settings(timeout=0.001), ["golden"] * 3))
+
+
+@pytest.mark.parametrize("changes, least", [({"strategy": "trimmed", "trim": 0.34}, 3),
+                                            ({"strategy": "krum", "malicious": 0}, 3)])
+def test_a_rule_that_too_few_answer_changes_nothing(changes, least):
+    """One of three is refused: what is left is no majority, and Flower's own rules would take it all the same."""
+    state = run(FAULTS["nan"][0], rounds=2, first=2, **changes)
+    alone = run(lambda content: content, rounds=1, **changes)
+    assert state.weight.tobytes() == alone.weight.tobytes(), "round 2 changed nothing"
+    assert state.records[2]["dropped"] == [{
+        "worker": None, "node": "", "name": "the round",
+        "why": f"2 updates are too few for {changes['strategy']} to outvote the false; it needs {least}"}]
+
+
+def test_rounds_that_bring_nothing_end_it():
+    made = settings(rounds=9)
+
+    def answer(message, context):
+        return Message(spoil(client.app(message, context).content, np.nan), reply_to=message)
+
+    with pytest.raises(Exception, match="3 rounds in a row brought nothing: worker 0: weight holds nan at 17"):
+        Hub(made).run(LocalGrid(made, ["golden"] * 3, client=answer))
+
+
+def test_who_is_not_there_is_named():
+    made = settings(rounds=1, min_workers=2)
+    hub = Hub(made, wait=0.1)
+    state = hub.run(LocalGrid(made, ["golden"] * 2))
+    assert sorted(state.records[1]["workers"]) == ["0", "1"]
+    assert state.records[1]["dropped"] == [
+        {"worker": 2, "node": "", "name": "worker 2", "why": "is not connected"}]
