@@ -13,7 +13,7 @@ from engine_cycles import Ports, faulty, reset, run
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("runs")
+BANK = bank("bus")
 PARTS = BANK.components
 NAMES = [name for name in PARTS if name.startswith("bus")]
 INPUTS = (Space.SPIKES, Space.TARGETS, Space.ERROR_INPUTS)  # what may be written beside a run of the other slot

@@ -16,7 +16,7 @@ from engine_items import Layers, item, load_layers, random_layer
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("update")
+BANK = bank("gradient")
 ENGINE = BANK.components["gradient"]
 # (inputs, bias, groups) of the layers that a run takes one after the other.
 LAYERS = ((3, 1, 2), (1, 0, 3), (2, 0, 1), (4, 1, 1))

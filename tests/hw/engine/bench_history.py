@@ -13,7 +13,7 @@ from engine_items import Layers, item, random_layers
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("events")
+BANK = bank("history")
 HISTORY = BANK.components["history"]
 CONFIG = HISTORY.config
 

@@ -15,7 +15,7 @@ from engine_parts import bank
 from mesh_packets import Packets, packet, random_row, wavefront_items
 
 PARAMETERS = bench_parameters()
-BANK = bank("mesh")
+BANK = bank("mesh_gate")
 PARTS = BANK.components
 GATES = ["forward_1", "backward_4", "forward_8"]
 PACE = 4    # cycles of an item that may pass

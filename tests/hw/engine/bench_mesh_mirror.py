@@ -14,7 +14,7 @@ from engine_parts import bank
 from mesh_packets import Packets, packet
 
 PARAMETERS = bench_parameters()
-BANK = bank("mesh")
+BANK = bank("mesh_mirror")
 PARTS = BANK.components
 MIRRORS = ["mirror_1", "mirror_4", "mirror_8"]
 LAG, APART, AHEAD = 2, 3, 2     # cycles from a row to the outbox, between rows, from a layer's turn to its first row

@@ -13,7 +13,7 @@ from engine_cycles import Ports, Source, faulty, reset, run
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("mesh")
+BANK = bank("mesh_cores")
 PARTS = BANK.components
 NAMES = [name for name in PARTS if name.startswith("cores")]
 MASKS = {"forward": Run.FORWARD, "loss": Run.LOSS, "backward": Run.BACKWARD, "update": Run.UPDATE}

@@ -13,7 +13,7 @@ from engine_parts import bank
 from mesh_packets import Packets, flits_of, packet, random_row, row_bits
 
 PARAMETERS = bench_parameters()
-BANK = bank("mesh")
+BANK = bank("mesh_rows")
 PARTS = BANK.components
 OUTBOXES = [name for name in PARTS if name.startswith("outbox")]
 INBOXES = [name for name in PARTS if name.startswith("inbox")]

@@ -10,7 +10,7 @@ from engine_cycles import Ports, faulty, reset, run, values
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("memories")
+BANK = bank("registers")
 PARTS = BANK.components
 
 

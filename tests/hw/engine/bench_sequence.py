@@ -11,7 +11,7 @@ from engine_cycles import Ports, Source, faulty, reset, run
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("runs")
+BANK = bank("sequence")
 PARTS = BANK.components
 NAMES = [name for name in PARTS if name.startswith("sequence")]
 OVERLAP = {"sequence"}

@@ -13,10 +13,11 @@ from engine_items import Layers, item, random_layers
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("update")
+BANK = bank(PARAMETERS["bank"])
 PARTS = BANK.components
-UPDATES = ("update_1", "update_2", "update_8", "update_lent", "update_lent_wide")
-LOSSES = ("loss_1", "loss_2", "loss_lent", "loss_lent_wide")
+UPDATES = [name for name in PARTS if name.startswith("update")]
+LOSSES = [name for name in PARTS if name.startswith("loss")]
+GROUPS = PARAMETERS["groups"]       # to update in a run
 QUEUE = 4                           # tokens that wait for the engine
 SPREAD = 500                        # rows of a region
 
@@ -141,7 +142,7 @@ class Update:
             self._writes |= {cycle + latency + 2 + k: write for k, write in enumerate(groups.writes(group)) if write}
 
 
-async def updated(dut, name: str, rng: random.Random, *, momentum: bool, gap: float, count: int = 40):
+async def updated(dut, name: str, rng: random.Random, *, momentum: bool, gap: float, count: int = GROUPS):
     engine = PARTS[name]
     ports = Ports(dut, name, engine)
     groups = Groups(engine, count=count, momentum=momentum, rng=rng)

@@ -16,7 +16,7 @@ from engine_items import item, load_layers, random_layers
 from engine_parts import bank
 
 PARAMETERS = bench_parameters()
-BANK = bank("events")
+BANK = bank("walk")
 PARTS = BANK.components
 WALKS = [name for name in PARTS if name.startswith("walk")]
 FIELDS = {False: ("weights", "row_step", "groups", "inputs", "bias"),

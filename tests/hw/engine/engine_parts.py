@@ -146,19 +146,24 @@ def memories() -> dict:
         **{f"rows_{width}": BusMemory(width=width, depth=depth, readers=readers)
            for width, depth, readers in ((8, 5, 1), (16, 7, 2), (32, 6, 2), (48, 9, 1))},
         "rows_far": BusMemory(width=48, depth=9, readers=2, far=True),
-        "list": EventList(depth=11, width=13), "registers": Registers(), "counters": Counters(),
+        "list": EventList(depth=11, width=13),
     }
 
 
-def runs() -> dict:
+def registers() -> dict:
+    return {"registers": Registers(), "counters": Counters()}
+
+
+def sequence() -> dict:
+    return {"sequence": Sequencer(), "sequence_apart": Sequencer(overlap=False), "sequence_single": Sequencer(slots=1)}
+
+
+def bus() -> dict:
     pair = ChipConfig(lanes=4, units=2, layers=3, synapses=12, parameters=5, spike_rows=11, mask_rows=6,
                       membrane_rows=7, error_rows=9, history_words=8, active_words=3, readouts=3, error_inputs=5)
     wide = ChipConfig(lanes=32, units=1, slots=1, training=False, layers=2, synapses=5, parameters=3, spike_rows=6,
                       readouts=2)
-    return {
-        "sequence": Sequencer(), "sequence_apart": Sequencer(overlap=False), "sequence_single": Sequencer(slots=1),
-        "bus_pair": Served(pair), "bus_wide": Served(wide),
-    }
+    return {"bus_pair": Served(pair), "bus_wide": Served(wide)}
 
 
 def order() -> dict:
@@ -177,33 +182,53 @@ def sums() -> dict:
     }
 
 
+PAIR = ChipConfig(lanes=4, units=2, readouts=9, sum_bits=47, synapses=8000)
+SINGLE = ChipConfig(lanes=1, units=1, readouts=17, synapses=5000)
+SLOW = ChipConfig(lanes=8, units=1, synapses=5000)
+
+
 def update() -> dict:
-    pair = ChipConfig(lanes=4, units=2, readouts=9, sum_bits=47, synapses=8000)
-    single = ChipConfig(lanes=1, units=1, readouts=17, synapses=5000)
-    slow = ChipConfig(lanes=8, units=1, synapses=5000)
-    meeting = ChipConfig(lanes=2, units=1, error_rows=900, history_words=120, active_words=50, events=6, synapses=200)
     return {
-        "update_1": UpdateEngine(single, width=52, fraction=24), "update_2": UpdateEngine(pair, width=47, fraction=24),
-        "update_8": UpdateEngine(slow, width=52, fraction=24),
-        "update_lent": Lent(pair, width=47, fraction=24, loss=False),
-        "update_lent_wide": Lent(slow, width=92, fraction=48, loss=False),
-        "loss_1": LossEngine(single), "loss_2": LossEngine(pair),
-        "loss_lent": Lent(pair, width=47, fraction=24, loss=True),
-        "loss_lent_wide": Lent(single, width=92, fraction=48, loss=True), "gradient": GradientEngine(meeting),
+        "update_1": UpdateEngine(SINGLE, width=52, fraction=24), "update_2": UpdateEngine(PAIR, width=47, fraction=24),
+        "update_8": UpdateEngine(SLOW, width=52, fraction=24), "loss_1": LossEngine(SINGLE), "loss_2": LossEngine(PAIR),
     }
+
+
+def lent() -> dict:
+    return {
+        "update_lent": Lent(PAIR, width=47, fraction=24, loss=False),
+        "update_lent_wide": Lent(SLOW, width=92, fraction=48, loss=False),
+        "loss_lent": Lent(PAIR, width=47, fraction=24, loss=True),
+        "loss_lent_wide": Lent(SINGLE, width=92, fraction=48, loss=True),
+    }
+
+
+def gradient() -> dict:
+    return {"gradient": GradientEngine(ChipConfig(
+        lanes=2, units=1, error_rows=900, history_words=120, active_words=50, events=6, synapses=200))}
+
+
+SIZES = {"units": 1, "layers": 12, "spike_rows": 60, "mask_rows": 24, "synapses": 300, "error_rows": 40}
 
 
 def events() -> dict:
-    turned = ChipConfig(lanes=4, units=2, layers=6, spike_rows=40, history_words=50, active_words=9)
-    sizes = {"units": 1, "layers": 12, "spike_rows": 60, "mask_rows": 24, "synapses": 300, "error_rows": 40}
     return {
-        "scan_1": Scanner(ChipConfig(lanes=1, events=6, **sizes), errors=False),
-        "scan_4": Scanner(ChipConfig(lanes=4, events=43, **sizes), errors=False),
-        "scan_errors": Scanner(ChipConfig(lanes=2, events=9, **sizes), errors=True),
-        "walk_forward": Walker(ChipConfig(lanes=4, events=7, **sizes), backward=False),
-        "walk_backward": Walker(ChipConfig(lanes=2, events=11, **sizes), backward=True),
-        "history": History(turned),
+        "scan_1": Scanner(ChipConfig(lanes=1, events=6, **SIZES), errors=False),
+        "scan_4": Scanner(ChipConfig(lanes=4, events=43, **SIZES), errors=False),
+        "scan_errors": Scanner(ChipConfig(lanes=2, events=9, **SIZES), errors=True),
     }
+
+
+def walk() -> dict:
+    return {
+        "walk_forward": Walker(ChipConfig(lanes=4, events=7, **SIZES), backward=False),
+        "walk_backward": Walker(ChipConfig(lanes=2, events=11, **SIZES), backward=True),
+    }
+
+
+def history() -> dict:
+    return {"history": History(ChipConfig(
+        lanes=4, units=2, layers=6, spike_rows=40, history_words=50, active_words=9))}
 
 
 MESHES = {   # by lanes: cores, slots of steps and the room of the outbox are no two alike
@@ -219,22 +244,35 @@ MESHES = {   # by lanes: cores, slots of steps and the room of the outbox are no
 }
 
 
-def mesh() -> dict:
+def mesh_rows() -> dict:
     return {
-        "arrivals": Arrivals(MESHES["4"]),
         **{f"outbox_{size}": Outbox(config) for size, config in MESHES.items()},
         **{f"inbox_{size}": Inbox(config) for size, config in MESHES.items()},
-        "forward_1": Gated(MESHES["1"], kind=Kind.SPIKES), "forward_8": Gated(MESHES["8"], kind=Kind.SPIKES),
-        "backward_4": Gated(MESHES["4"], kind=Kind.ERRORS),
-        **{f"mirror_{lanes}": MirrorSender(MESHES[lanes]) for lanes in ("1", "4", "8")},
-        "mirrored": Mirrored(MESHES["1"]),
-        "cores_2": Conducted(cores=2, slots=1), "cores_6": Conducted(cores=6, slots=2),
-        "cores_20": Conducted(cores=20, slots=2),
     }
 
 
-PARTS = {"memories": memories, "runs": runs, "order": order, "sums": sums, "update": update, "events": events,
-         "mesh": mesh}
+def mesh_gate() -> dict:
+    return {
+        "arrivals": Arrivals(MESHES["4"]),
+        "forward_1": Gated(MESHES["1"], kind=Kind.SPIKES), "forward_8": Gated(MESHES["8"], kind=Kind.SPIKES),
+        "backward_4": Gated(MESHES["4"], kind=Kind.ERRORS),
+    }
+
+
+def mesh_mirror() -> dict:
+    return {**{f"mirror_{lanes}": MirrorSender(MESHES[lanes]) for lanes in ("1", "4", "8")},
+            "mirrored": Mirrored(MESHES["1"])}
+
+
+def mesh_cores() -> dict:
+    return {"cores_2": Conducted(cores=2, slots=1), "cores_6": Conducted(cores=6, slots=2),
+            "cores_20": Conducted(cores=20, slots=2)}
+
+
+# Small banks: a simulator evaluates all that stands in one, whichever of it a bench looks at.
+PARTS = {"memories": memories, "registers": registers, "sequence": sequence, "bus": bus, "order": order, "sums": sums,
+         "update": update, "lent": lent, "gradient": gradient, "events": events, "walk": walk, "history": history,
+         "mesh_rows": mesh_rows, "mesh_gate": mesh_gate, "mesh_mirror": mesh_mirror, "mesh_cores": mesh_cores}
 
 
 def bank(name: str) -> Bank:
