@@ -1,15 +1,33 @@
 """A whole chip: the framed link, the command processor and a core."""
 
-from amaranth.hdl import Module
-from amaranth.lib import stream, wiring
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..hw.contract.chip import ChipConfig
+from ..hw.contract.program import Run
 from ..hw.engine.core import Core
 from ..hw.sequenced.core import SequencedCore
 from ..hw.sequenced.places import fits
 from .command import CommandProcessor
 from .link.link import Link
+
+STATUS = data.StructLayout({"training": 1, "overflow": 1, "whole": 1, "damaged": 1})
+"""What a chip shows: `training` while runs that change weights or lead to it are under way, `overflow` while or when a
+rounding has saturated, and strobes for each frame that came `whole` and each that came `damaged`."""
+
+
+def watch(m, o_status, *, run, running, overflow, link: Link):
+    """Drives a STATUS from the command processor's runs and the link."""
+    training = Signal()
+    with m.If(run.valid & run.ready & (run.p.mask & (Run.BACKWARD | Run.UPDATE)).any()):
+        m.d.sync += training.eq(1)
+    with m.Elif(~running):
+        m.d.sync += training.eq(0)
+    m.d.comb += [
+        o_status.training.eq(training), o_status.overflow.eq(overflow), o_status.whole.eq(link.receiver.o_ok),
+        o_status.damaged.eq(link.receiver.o_bad),
+    ]
 
 
 def core_of(config: ChipConfig) -> Core | SequencedCore:
@@ -30,12 +48,14 @@ class Chip(wiring.Component):
     -------
     i_line, o_line : the line's bytes; a board puts a UART here, the simulator a pipe
     o_busy : a frame, a packet or a run is under way
+    o_status : for lights and the line's rate, see STATUS; only with `status`
     """
 
-    def __init__(self, config: ChipConfig):
-        self.config = config
+    def __init__(self, config: ChipConfig, *, status: bool = False):
+        self.config, self.status = config, status
         super().__init__({
             "i_line": In(stream.Signature(8)), "o_line": Out(stream.Signature(8)), "o_busy": Out(1),
+            **({"o_status": Out(STATUS)} if status else {}),
         })
 
     def elaborate(self, platform):
@@ -58,4 +78,6 @@ class Chip(wiring.Component):
             command.o_run.ready.eq(core.runs.ready), command.i_busy.eq(core.o_busy),
             self.o_busy.eq(core.o_busy | command.o_busy | link.o_busy),
         ]
+        if self.status:
+            watch(m, self.o_status, run=command.o_run, running=core.o_busy, overflow=core.o_overflow, link=link)
         return m

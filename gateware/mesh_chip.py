@@ -1,6 +1,6 @@
 """A chip of many cores: the framed link, the command processor, one sequencer, and a mesh of tiles."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -9,6 +9,7 @@ from ..hw.contract.noc import MeshShape
 from ..hw.engine.parts import Conductor
 from ..hw.noc.mesh import connect_links
 from ..hw.noc.tile import Tile
+from .chip import STATUS, watch
 from .command import CommandProcessor
 from .host_bus import HostBus
 from .link.link import Link
@@ -30,7 +31,7 @@ class MeshChip(wiring.Component):
 
     Members
     -------
-    i_line, o_line, o_busy : as those of `Chip`
+    i_line, o_line, o_busy, o_status : as those of `Chip`
 
     Raises
     ------
@@ -38,12 +39,13 @@ class MeshChip(wiring.Component):
         If the configuration is that of a core alone.
     """
 
-    def __init__(self, config: ChipConfig):
+    def __init__(self, config: ChipConfig, *, status: bool = False):
         if config.nodes < 2:
             raise ValueError("a mesh has two cores at least; a core alone is a Chip")
-        self.config = config
+        self.config, self.status = config, status
         super().__init__({
             "i_line": In(stream.Signature(8)), "o_line": Out(stream.Signature(8)), "o_busy": Out(1),
+            **({"o_status": Out(STATUS)} if status else {}),
         })
 
     def elaborate(self, platform):
@@ -79,4 +81,7 @@ class MeshChip(wiring.Component):
                 reply.read_valid.eq(place.read_valid), reply.error.eq(place.error),
                 place.i_parts.eq(conductor.o_parts), conductor.i_reports[number].eq(place.o_report),
             ]
+        if self.status:
+            watch(m, self.o_status, run=command.o_run, running=conductor.o_busy, link=link,
+                  overflow=Cat(place.o_overflow for place in tiles).any())
         return m

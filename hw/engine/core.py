@@ -45,6 +45,7 @@ class Core(wiring.Component):
     read_valid, read_data : `BusServer.latency` cycles after a read was taken
     error : no such space or address; with `ready` for a write, with `read_valid` for a read
     o_busy : a run is under way, up from the cycle after it was taken until its counters have settled
+    o_overflow : the register of that name: a rounding has saturated since the host cleared it
 
     A core of a mesh takes no runs. The mesh's sequencer tells it the parts of runs, and it exchanges rows:
 
@@ -64,6 +65,7 @@ class Core(wiring.Component):
         super().__init__({
             "space": In(8), "address": In(24), "write_data": In(16), "write": In(1), "read": In(1),
             "ready": Out(1), "read_data": Out(16), "read_valid": Out(1), "error": Out(1), **driven, "o_busy": Out(1),
+            "o_overflow": Out(1),
         })
 
     def elaborate(self, platform):
@@ -120,7 +122,7 @@ class Core(wiring.Component):
             lanes=config.lanes, units=config.units, products=shared, width=width)
         m.submodules.forward = forward = ForwardEngine(config, width=width, fraction=sum_lanes.fraction)
         self._front(m, memories, registers.o, counters, sequencer, forward, sum_lanes, bus)
-        m.d.comb += registers.i_overflow.eq(forward.o_overflow)
+        m.d.comb += [registers.i_overflow.eq(forward.o_overflow), self.o_overflow.eq(registers.o.overflow)]
         later = Const(0, 1), Const(0, 1)
         if training:
             later = self._train(m, memories, registers, counters, sequencer, forward, sum_lanes, bus)

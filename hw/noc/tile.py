@@ -27,7 +27,7 @@ class Tile(wiring.Component):
     -------
     i_x, i_y, north, east, south, west : see `Router`
     space, address, write_data, write, read, ready, read_data, read_valid, error : the core's bus, see `Core`
-    i_parts, o_report, o_busy : see `Core`
+    i_parts, o_report, o_busy, o_overflow : see `Core`
     o_dropped : malformed packets that the router dropped
     """
 
@@ -40,7 +40,8 @@ class Tile(wiring.Component):
             **{side.link: Out(PortSignature(noc)) for side in LINKS},
             "space": In(8), "address": In(24), "write_data": In(16), "write": In(1), "read": In(1),
             "ready": Out(1), "read_data": Out(16), "read_valid": Out(1), "error": Out(1),
-            "i_parts": In(Parts), "o_report": Out(Report), "o_busy": Out(1), "o_dropped": Out(16),
+            "i_parts": In(Parts), "o_report": Out(Report), "o_busy": Out(1), "o_overflow": Out(1),
+            "o_dropped": Out(16),
         })
 
     def elaborate(self, platform):
@@ -63,6 +64,6 @@ class Tile(wiring.Component):
             *(getattr(core, name).eq(getattr(self, name))
               for name in ("space", "address", "write_data", "write", "read", "i_parts")),
             *(getattr(self, name).eq(getattr(core, name))
-              for name in ("ready", "read_data", "read_valid", "error", "o_report", "o_busy")),
+              for name in ("ready", "read_data", "read_valid", "error", "o_report", "o_busy", "o_overflow")),
         ]
         return m

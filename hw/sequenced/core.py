@@ -35,6 +35,7 @@ class SequencedCore(wiring.Component):
     -------
     space, address, write_data, write, read : a request of the bus, held until `ready`
     read_valid, read_data : two cycles after a read was taken
+    o_overflow : strobe, a rounding has saturated
     error : no such space or address; with `ready` for a write, with `read_valid` for a read
 
     Raises
@@ -50,7 +51,7 @@ class SequencedCore(wiring.Component):
         super().__init__({
             "space": In(8), "address": In(24), "write_data": In(16), "write": In(1), "read": In(1),
             "ready": Out(1), "read_data": Out(16), "read_valid": Out(1), "error": Out(1),
-            "runs": In(stream.Signature(Command)), "o_busy": Out(1),
+            "runs": In(stream.Signature(Command)), "o_busy": Out(1), "o_overflow": Out(1),
         })
 
     def elaborate(self, platform):
@@ -77,7 +78,8 @@ class SequencedCore(wiring.Component):
                     m.d.comb += [base.eq(first), words.eq(where.size[space]), bit.eq(space in BIT_SPACES)]
         idle, known, taken = Signal(), self.address < words, Signal()
         m.d.comb += [
-            idle.eq(~sequencer.o_busy), self.o_busy.eq(sequencer.o_busy), self.ready.eq(idle), self.runs.ready.eq(idle),
+            idle.eq(~sequencer.o_busy), self.o_busy.eq(sequencer.o_busy), self.o_overflow.eq(sequencer.o_overflow),
+            self.ready.eq(idle), self.runs.ready.eq(idle),
             taken.eq(idle & known),
             sequencer.i_run.eq(idle & self.runs.valid),
             sequencer.i_mask.eq(self.runs.payload.mask), sequencer.i_sample.eq(self.runs.payload.sample),

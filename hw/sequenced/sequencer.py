@@ -44,6 +44,7 @@ class Sequencer(wiring.Component):
     i_host_address, i_host_write, i_host_read, i_host_data : the host's view of the scratch memory while o_busy is low;
         o_host_data follows a read by a cycle
     i_clear_counters : the host clears the counters
+    o_overflow : strobe, a rounding has saturated
     o_counters_clear : they count as zero, whatever the scratch memory holds
     """
 
@@ -54,6 +55,7 @@ class Sequencer(wiring.Component):
             "o_address": Out(16), "o_read": Out(1), "o_write": Out(1), "o_data": Out(16), "i_data": In(16),
             "i_host_address": In(8), "i_host_write": In(1), "i_host_read": In(1), "i_host_data": In(16),
             "o_host_data": Out(16), "i_clear_counters": In(1), "o_counters_clear": Out(1),
+            "o_overflow": Out(1),
         })
 
     def elaborate(self, platform):
@@ -222,7 +224,8 @@ class Sequencer(wiring.Component):
                 with m.Case(case):
                     m.d.comb += branch.eq(condition)
         m.d.comb += self.o_counters_clear.eq(~counted)
-        with m.If(done & (op == Op.ROUND) & rounding.o_overflow):
+        m.d.comb += self.o_overflow.eq(done & (op == Op.ROUND) & rounding.o_overflow)
+        with m.If(self.o_overflow):
             m.d.sync += exact_so_far.eq(0)
         with m.If(busy):
             m.d.sync += cycles.eq(cycles + 1)

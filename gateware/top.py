@@ -1,0 +1,81 @@
+"""The top of every board below its clock: a chip, its line on pins, lights."""
+
+from amaranth.hdl import Const, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from ..hw.contract.chip import ChipConfig
+from .chip import Chip
+from .mesh_chip import MeshChip
+from .uart import Uart, period_of
+
+LIGHTS = ("idle", "training", "overflow", "link error")
+LIGHT_SECONDS = 0.1     # that an event is to be seen
+
+
+class Top(wiring.Component):
+    """The chip with its line and its lights on plain pins, in the clock that the board makes for the domain sync.
+
+    ::
+
+        i_rx ─> Uart ─> Link ─ CommandProcessor ─ Core(s)
+        o_tx <─      <─   (Chip or MeshChip)
+                           └─ status ─> o_lights
+
+    A board adds pins and a clock (`board_top.py`), a simulator its own clock: all else is the same.
+
+    Parameters
+    ----------
+    config : of the chip
+    clock_hz : of the domain sync
+    baud : bits per second on the line; None: whatever the host speaks, measured from its first frame
+
+    Members
+    -------
+    i_rx, o_tx : the serial line; high at rest
+    o_lights : a bit per name in LIGHTS, set where it is to be lit: nothing under way; a run that trains within the last
+        tenth of a second, and so with the others; a rounding that saturated; a byte or a frame that came damaged
+
+    Raises
+    ------
+    ValueError
+        If the clock cannot make that rate.
+    """
+
+    i_rx: In(1, init=1)
+    o_tx: Out(1, init=1)
+    o_lights: Out(len(LIGHTS))
+
+    def __init__(self, config: ChipConfig, *, clock_hz: float, baud: int | None = None):
+        self.config, self.clock_hz, self.baud = config, clock_hz, baud
+        self._period = None if baud is None else period_of(clock_hz, baud)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.uart = uart = Uart(period=self._period)
+        kind = Chip if self.config.nodes == 1 else MeshChip
+        m.submodules.chip = chip = kind(self.config, status=True)
+        connect(m, uart.o_line, chip.i_line)
+        connect(m, chip.o_line, uart.i_line)
+        status = chip.o_status
+        m.d.comb += [
+            uart.i_rx.eq(self.i_rx), self.o_tx.eq(uart.o_tx),
+            uart.i_whole.eq(status.whole), uart.i_damaged.eq(status.damaged),
+        ]
+        # One slow clock for all lights: each stays lit for one to two of its periods after what it shows.
+        tick, slow = Signal(), Signal(range(max(int(self.clock_hz * LIGHT_SECONDS), 2)))
+        m.d.sync += [slow.eq(slow - 1), tick.eq(slow == 0)]
+        with m.If(slow == 0):
+            m.d.sync += slow.eq(max(int(self.clock_hz * LIGHT_SECONDS), 2) - 1)
+        events = {"training": status.training, "overflow": status.overflow, "link error": status.damaged | uart.o_fault}
+        for number, name in enumerate(LIGHTS):
+            if name not in events:
+                m.d.sync += self.o_lights[number].eq(~chip.o_busy)
+                continue
+            fresh = Signal(name=f"fresh_{number}")
+            with m.If(events[name]):
+                m.d.sync += [fresh.eq(1), self.o_lights[number].eq(1)]
+            with m.Elif(tick):
+                m.d.sync += [fresh.eq(0), self.o_lights[number].eq(fresh & Const(1))]
+        return m
