@@ -1,0 +1,142 @@
+"""What a chip takes of a device, told from its configuration in milliseconds, and chips made to fill one.
+
+Block RAM and DSP follow from the design. Cells, registers and clock are sums of parts whose coefficients come from
+real builds: `coefficients.json`, which `python -m autapse.gateware.calibrate` makes of docs/boards.json.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from ..boards.board import Board, Device
+from ..hw.contract.chip import ChipConfig
+from ..hw.contract.geometry import geometry
+from ..hw.contract.program import Space
+from ..hw.sequenced.places import fits
+
+__all__ = ["COEFFICIENTS", "block_rams", "clock_of", "dsp_blocks", "features", "filled", "kind_of", "takes"]
+
+COEFFICIENTS = Path(__file__).with_name("coefficients.json")
+# Width and depth of a DP16KD with one writer and one reader; with two ports that both do either, without the first.
+_SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
+_LINK_RAMS = 4          # rings and frames of the link
+_LEAST_LIST_BITS = 2048   # what is smaller becomes RAM made of cells
+
+
+def _rams(width: int, depth: int, *, both: bool = False) -> int:
+    return min(-(-width // wide) * -(-depth // deep) for wide, deep in _SHAPES[int(both):])
+
+
+def kind_of(config: ChipConfig) -> str:
+    """"sequenced", "training" or "inference"; with " mesh" where there are several cores."""
+    if config.sequenced and fits(config):
+        return "sequenced"
+    return ("training" if config.training else "inference") + (" mesh" if config.nodes > 1 else "")
+
+
+def block_rams(config: ChipConfig, device: Device) -> int:
+    """Block RAMs of a chip, as `device` counts them."""
+    if kind_of(config) == "sequenced":
+        if device.family == "ice40":
+            return 23
+        words = 1 << (max(config.synapses, 2) - 1).bit_length()
+        return _rams(16, max(words, 1)) + 12
+    count = _LINK_RAMS + config.nodes * _core_rams(config)
+    return -(-count // 2) if device.family == "xilinx" else count
+
+
+def _core_rams(config: ChipConfig) -> int:
+    readers = {Space.SPIKES: 3 if config.training else 1, Space.PARAMETERS: 2 if config.training else 1,
+               Space.READOUTS: 2, Space.ERRORS: 2 if config.wide_rows else 1}
+    count = 2       # copy of the registers, timeline
+    for space, (width, depth) in geometry(config).items():
+        if space == Space.SYNAPSES:
+            count += config.lanes * _rams(16, depth, both=config.training)
+        elif width * depth >= 256:
+            count += readers.get(space, 1) * _rams(width, depth)
+    if config.wide_rows:
+        count += _rams(config.lanes * config.sum_bits, config.wide_rows)
+    index = max(config.events - 1, 1).bit_length()
+    for width in (index, index + 16)[:2 if config.training else 1]:
+        if width * config.events >= _LEAST_LIST_BITS:
+            count += 2 * _rams(width, config.events)
+    if config.nodes > 1:
+        count += (-(-16 * config.lanes // 36) if config.training else 0) + 2
+    return count
+
+
+def dsp_blocks(config: ChipConfig) -> int:
+    """Multipliers of 18 x 18 bits."""
+    if kind_of(config) == "sequenced":
+        return 1
+    return config.nodes * ((9 * config.units + 1 + config.lanes) if config.training else config.units)
+
+
+def features(config: ChipConfig) -> dict[str, float]:
+    """What cells and registers are sums of, with a coefficient each."""
+    kind = kind_of(config)
+    if kind == "sequenced":
+        return {"sequenced chip": 1.0}
+    cores = float(config.nodes)
+    name = "training" if config.training else "inference"
+    found = {"link and command processor": 1.0, f"{name} core": cores, f"{name} lane": cores * config.lanes,
+             f"{name} unit": cores * (config.units - 1)}
+    if config.layers > 2:
+        found[f"{name} table"] = cores * (config.layers.bit_length() - 2)
+    if config.nodes > 1:
+        found |= {f"{name} mesh": cores, f"{name} mesh lane": cores * config.lanes}
+    return found
+
+
+def coefficients() -> dict:
+    """The calibration."""
+    return json.loads(COEFFICIENTS.read_text())
+
+
+def takes(config: ChipConfig, device: Device) -> dict[str, int]:
+    """Cells, registers (not of an iCE40), DSP, block RAM, large RAM."""
+    known, found = coefficients()["families"][device.family], features(config)
+    told = {"cells": _sum(known["cells"], found, config)}
+    if device.family != "ice40":
+        told["registers"] = _sum(known["registers"], found, config)
+    told |= {"dsp": dsp_blocks(config), "block_ram": block_rams(config, device)}
+    if device.large_ram:
+        told["large_ram"] = 4
+    return told
+
+
+def _sum(known: dict[str, float], found: dict[str, float], config: ChipConfig) -> int:
+    for name in found:
+        if name not in known:
+            raise ValueError(f"no build has calibrated a {name} ({kind_of(config)} chip) for this family of devices")
+    return round(sum(known[name] * count for name, count in found.items()))
+
+
+def clock_of(config: ChipConfig, device: Device) -> float:
+    """Fmax in MHz after routing: of each kind of core and speed grade, less with every hundredth of its cells used."""
+    known = coefficients()["families"][device.family]["clock"]
+    full = takes(config, device)["cells"] / device.cells
+    name = "sequenced" if kind_of(config) == "sequenced" else "pipelined"
+    speed = known["speed"].get(device.speed, 1.0)
+    return round(speed * (known[name]["empty"] - known[name]["full"] * full), 1)
+
+
+def filled(config: ChipConfig, board: Board) -> ChipConfig:
+    """The chip with as many rows of synapses as the board's block RAM has room for.
+
+    Raises
+    ------
+    ValueError
+        If not even 1,024 rows fit.
+    """
+    if kind_of(config) == "sequenced":
+        return config
+    rows = 1024
+    if block_rams(replace(config, synapses=rows), board.device) > board.device.block_ram:
+        raise ValueError(f"the memories of {config.nodes} cores of {config.lanes} lanes need "
+                         f"{block_rams(replace(config, synapses=rows), board.device)} block RAMs with 1,024 rows of "
+                         f"synapses each, {board.title} has {board.device.block_ram}; use fewer --lanes, a smaller "
+                         "--mesh, or --net with a network")
+    while block_rams(replace(config, synapses=rows + 1024), board.device) <= board.device.block_ram:
+        rows += 1024
+    return replace(config, synapses=rows)

@@ -1,0 +1,212 @@
+"""What a board will do with a network, before anything is built: room, clock, samples per second, time on the line."""
+
+from dataclasses import asdict, dataclass, replace
+
+from ..boards.board import Board
+from ..gateware.room import clock_of, coefficients, filled, kind_of, takes
+from ..hw.contract.chip import ChipConfig
+from ..hw.contract.link import CRC_BYTES, HEADER_BYTES, MAX_PAYLOAD
+from ..hw.contract.packet import MAX_WRITE_WORDS
+from ..hw.contract.program import words_of
+from .compile import Plan, compile_mesh, compile_whole, fit_mesh, lay_out, plan_by
+from .compile.fit import sum_widths
+from .compile.mesh_layout import place_cores
+from .compile.plan import Cut
+from .compile.predict import predict
+from .compile.work import Activity, assumed_activity
+from .errors import Misfit, SpecError
+from .network import Network, TrainingSpec
+
+__all__ = ["Estimate", "chip_for", "estimate", "link_bytes", "sequenced_cycles"]
+
+_HEAD = 5       # words of the head of a WRITE or READ
+_RUN = 3
+_STUFFING = 1 + 2 / 128     # of random bytes: two of 256 are escaped, and flags
+_READOUT_WORDS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a board is expected to do.
+
+    Fields
+    ------
+    used, there_is : by name, as `autapse build` has them
+    fmax : MHz
+    training, inference : {"cycles": per sample, "samples/s": at fmax, "bytes": on the line per sample, "line s": that
+        they take, "samples/s of the line", "limit": of both}, or None where the chip cannot
+    """
+
+    board: str
+    network: str
+    config: ChipConfig
+    used: dict[str, int]
+    there_is: dict[str, int]
+    fmax: float
+    baud: int
+    batch: int
+    training: dict[str, float] | None
+    inference: dict[str, float]
+    work: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has what it takes."""
+        return all(self.used.get(name, 0) <= have for name, have in self.there_is.items())
+
+    def as_dict(self) -> dict:
+        """Plain JSON values."""
+        return asdict(self) | {"fits": self.fits}
+
+
+def chip_for(network: Network, training: TrainingSpec | None, *, lanes: int, units: int = 1, shared: bool = False,
+             plan: Plan | None = None) -> ChipConfig:
+    """A chip with just the memories that a network takes, rounded up to what costs no more block RAM."""
+    if plan is not None:
+        config = fit_mesh(network, training, plan, lanes=lanes, units=units)
+        _, cores = place_cores(network, training, plan, lanes=lanes, units=units)
+        needs = {name: max(core.placing.needs.get(name, 0) for core in cores) for name in ("synapses", "history_words")}
+        return replace(config, link_counters=False, **{name: _up(rows) for name, rows in needs.items() if rows})
+    needs = lay_out(network, training, lanes=lanes, units=units, running=False).needs
+    base = ChipConfig(lanes=lanes, units=units, shared=shared, slots=1 if shared else 2, training=training is not None)
+    return base.replace(**({name: _up(rows) for name, rows in needs.items()} | sum_widths(base, network, training)))
+
+
+def _up(rows: int) -> int:
+    """Rows as memories are cut: to a power of two below 512, to multiples of 512 above."""
+    if not rows:
+        return 0
+    return 1 << max(rows - 1, 1).bit_length() if rows <= 512 else -(-rows // 512) * 512
+
+
+def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | None, *, mesh: tuple[int, int] | None,
+                lanes: int | None, units: int | None, inference: bool = False) -> ChipConfig:
+    """The chip that a command asks for: the board's preset where it says nothing.
+
+    With a network its memories are just large enough for that; without, they fill the board's block RAM.
+
+    Raises
+    ------
+    SpecError
+        If the options contradict each other or the board.
+    """
+    preset = board.preset()
+    if network is None and mesh is None and lanes is None and units is None and not inference:
+        return preset
+    width, height = mesh or (preset.mesh_width, preset.mesh_height)
+    lanes = preset.lanes if lanes is None else lanes
+    units = min(preset.units if units is None else units, lanes)
+    try:
+        if network is not None:
+            plan = None if (width, height) == (1, 1) else plan_by("even", network, training, mesh_width=width,
+                                                                  mesh_height=height, lanes=lanes)
+            return chip_for(network, training, lanes=lanes, units=units, plan=plan,
+                            shared=preset.sequenced and lanes == 1)
+        shared = preset.sequenced and lanes == 1 and width * height == 1
+        depths = {} if shared else {"synapses": 1024}
+        if width * height > 1:
+            depths |= {"remote_rows": 64, "routes": 128, "link_counters": False}
+        config = preset.replace(lanes=lanes, units=units, mesh_width=width, mesh_height=height, shared=shared,
+                                slots=1 if shared else 2, training=not inference and preset.training, **depths)
+        return filled(config, board)
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"such a chip cannot be built for {board.title}: {error}") from None
+
+
+def link_bytes(network: Network, config: ChipConfig, *, training: bool) -> dict[str, float]:
+    """Bytes on the line per sample, "there" (inputs, targets, runs) and "back" (readouts), frames and escapes in it."""
+    rows = -(-network.inputs // config.lanes) * network.steps * words_of(config.lanes)
+    words = rows + -(-rows // MAX_WRITE_WORDS) * _HEAD + _RUN + _HEAD
+    classes = network.layers[-1].outputs
+    if training:
+        words += classes + _HEAD + _RUN
+    back = _READOUT_WORDS * classes + _HEAD
+    frame = (MAX_PAYLOAD + HEADER_BYTES + CRC_BYTES + 2) / MAX_PAYLOAD * _STUFFING
+    return {"there": 2 * words * frame, "back": 2 * back * frame}
+
+
+def sequenced_cycles(network: Network, activity: Activity, *, batch: int) -> dict[str, float]:
+    """Cycles per sample of the sequenced core, "forward", "backward" and "update": visits, and what else it takes per
+    neuron and step and per synapse, as measured (docs/sequenced.md)."""
+    known, steps = coefficients()["sequenced cycles"], network.steps
+    cycles = dict.fromkeys(("forward", "backward", "update"), 0.0)
+    for index, layer in enumerate(network.layers):
+        fired, errors = activity.spikes[index].mean(), activity.errors[index].mean()
+        cycles["forward"] += layer.outputs * steps * (layer.inputs * fired + layer.bias + known["forward"])
+        cycles["backward"] += layer.outputs * steps * known["backward"]
+        if index + 1 < len(network.layers):
+            following = network.layers[index + 1]
+            cycles["backward"] += (layer.outputs * activity.masks[index].mean() * steps
+                                   * following.outputs * activity.errors[index + 1].mean())
+        cycles["update"] += (layer.inputs * fired + layer.bias) * layer.outputs * errors * steps
+        cycles["update"] += (layer.inputs + layer.bias) * layer.outputs * known["update"] / batch
+    return cycles
+
+
+def _cycles(network: Network, training: TrainingSpec | None, config: ChipConfig, plan: Plan,
+            activity: Activity) -> dict[str, float]:
+    """Cycles per sample, "training" (the update's share in it) where the chip trains, and "inference"."""
+    batch = training.batch if training else 16
+    if kind_of(config) == "sequenced":
+        parts = sequenced_cycles(network, activity, batch=batch)
+        return {"training": sum(parts.values()), "inference": parts["forward"]}
+    told = predict(network, plan, activity, lanes=config.lanes, units=config.units, batch=batch)
+    forward = told.parts["forward"]
+    return {"training": told.per_sample, "inference": sum(forward) / len(forward)}
+
+
+def estimate(board: Board, network: Network, training: TrainingSpec | None, config: ChipConfig, *, baud: int,
+             activity: Activity | None = None, check: bool = True) -> Estimate:
+    """What `board` with a chip of `config` will do with `network`; takes seconds.
+
+    Parameters
+    ----------
+    training : None for inference alone
+    baud : of the line
+    activity : of the network on data; otherwise what is usual is assumed
+    check : refuse a network that the chip has no room for
+
+    Raises
+    ------
+    Misfit
+        If the chip's memories do not take the network: what is too much and what to change.
+    SpecError
+        If nothing like this chip has been calibrated.
+    """
+    training = training if config.training else None
+    activity = activity or assumed_activity(network)
+    if config.nodes > 1:
+        plan = plan_by("even", network, training, mesh_width=config.mesh_width, mesh_height=config.mesh_height,
+                       lanes=config.lanes)
+        if check:
+            compile_mesh(network, training, config, plan)
+    else:
+        plan = Plan(mesh_width=1, mesh_height=1, cuts=tuple(
+            Cut(layer=index, first=0, last=layer.outputs, core=0) for index, layer in enumerate(network.layers)))
+        if check:
+            compile_whole(network, training, config)
+    try:
+        used, fmax = takes(config, board.device), clock_of(config, board.device)
+    except (KeyError, ValueError) as error:
+        raise SpecError(f"no estimate for {board.title}: {error}") from None
+    cycles = _cycles(network, training, config, plan, activity)
+
+    def told(kind: str) -> dict[str, float]:
+        amounts = link_bytes(network, config, training=kind == "training")
+        seconds = max(amounts.values()) * 10 / baud
+        chip = fmax * 1e6 / cycles[kind]
+        return {"cycles": round(cycles[kind], 1), "samples/s": round(chip, 1), "bytes": round(max(amounts.values())),
+                "line s": round(seconds, 6), "samples/s of the line": round(1 / seconds, 1),
+                "limit": round(min(chip, 1 / seconds), 1)}
+
+    device = board.device
+    there = {"cells": device.cells, "registers": device.registers, "dsp": device.dsp, "block_ram": device.block_ram}
+    if device.family == "ice40":
+        there = {name: count for name, count in there.items() if name != "registers"}
+        there["large_ram"] = device.large_ram
+    return Estimate(board=board.name, network=str(network), config=config, used=used, there_is=there, fmax=fmax,
+                    baud=baud, batch=training.batch if training else 0, training=told("training") if training else None,
+                    inference=told("inference"), work=activity.source)
+
+
+__all__ += ["Misfit", "chosen_chip"]
