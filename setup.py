@@ -12,5 +12,5 @@ for folder in FOLDERS:
 setup(
     packages=packages,
     package_dir={"autapse": "autapse", **{f"autapse.{folder}": folder for folder in FOLDERS}},
-    package_data={"": ["py.typed", "*.cpp", "*.h"]},
+    package_data={"": ["py.typed", "*.cpp", "*.h", "*.json"]},
 )

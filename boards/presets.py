@@ -4,18 +4,18 @@ from ..hw.contract.chip import ChipConfig
 
 
 def small_core() -> ChipConfig:
-    """Two lanes per engine, for 24,000 cells and 56 block RAMs: trains 64-96-10, 8 steps, batches of 9."""
+    """The sequenced core, for 24,000 cells and 56 block RAMs: trains 64-96-10 with momentum, 8 steps, batches of 8."""
     return ChipConfig(
-        lanes=2, units=1, layers=4, events=256, synapses=8192, parameters=256, neurons=256, spike_rows=1024,
-        mask_rows=512, membrane_rows=1024, error_rows=4096, history_words=1024, active_words=256, readouts=16,
-        error_inputs=16)
+        lanes=1, units=1, shared=True, slots=1, layers=4, events=256, synapses=22528, parameters=128, neurons=128,
+        spike_rows=1536, mask_rows=896, membrane_rows=896, error_rows=6912, history_words=384, active_words=256,
+        readouts=16, error_inputs=16)
 
 
 def medium_core() -> ChipConfig:
-    """Eight lanes per engine, for 44,000 cells and 108 block RAMs: trains 784-32-10, 8 steps, batches of 16."""
+    """Four lanes per engine, for 44,000 cells and 108 block RAMs: trains 784-32-10, 8 steps, batches of 16."""
     return ChipConfig(
-        lanes=8, units=1, layers=4, events=1024, synapses=8192, parameters=256, neurons=256, spike_rows=1024,
-        mask_rows=256, membrane_rows=512, error_rows=768, history_words=3584, active_words=64, readouts=16,
+        lanes=4, units=1, layers=4, events=1024, synapses=16384, parameters=128, neurons=128, spike_rows=2048,
+        mask_rows=256, membrane_rows=512, error_rows=1536, history_words=3584, active_words=128, readouts=16,
         error_inputs=16)
 
 

@@ -174,7 +174,8 @@ def refuse(board: Board, asked: dict[str, int]) -> None:
     """Raises FlowError for the first thing of which more is asked than there is."""
     words = {"cells": "cells", "registers": "registers", "dsp": "DSP blocks", "block_ram": "block RAMs",
              "large_ram": "large RAMs"}
-    remedy = {"block_ram": "smaller memories (--net a smaller network, a smaller --batch)", "large_ram": "smaller memories"}
+    remedy = {"block_ram": "smaller memories (--net a smaller network, a smaller --batch)",
+              "large_ram": "smaller memories"}
     for name, have in budget(board).items():
         if asked.get(name, 0) > have:
             raise flow.FlowError(f"the chip does not fit {board.title}: it takes {asked[name]:,} {words[name]}, "

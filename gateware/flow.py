@@ -84,7 +84,8 @@ _APART = "setattr -mod -set keep_hierarchy 1 {names}; "
 _JOINED = "; setattr -mod -unset keep_hierarchy {names}; flatten; clean"
 _BEFORE = {"ice40": r"delete t:$meminit_v2 r:MEMID=\*large_memory %i; "
                     'setattr -set ram_style "huge" m:*large_memory; '}
-_SYNTHESIS = {"ecp5": "synth_ecp5 -abc9 -nowidelut -top top", "ice40": "synth_ice40 -abc9 -device u -dsp -spram -top top",
+_SYNTHESIS = {"ecp5": "synth_ecp5 -abc9 -nowidelut -top top",
+              "ice40": "synth_ice40 -abc9 -device u -dsp -spram -top top",
               "xilinx": "synth_xilinx -family xc7 -flatten -abc9 -top top"}
 
 

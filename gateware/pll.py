@@ -13,7 +13,7 @@ class PllError(ValueError):
 
 @dataclass(frozen=True)
 class PllSettings:
-    """What a loop is set to: output = input · multiply / (divide · output_divide), its oscillator at `oscillator_hz`."""
+    """What a loop is set to: output = oscillator / output_divide, see the class for the oscillator."""
 
     divide: int
     multiply: int

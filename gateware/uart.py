@@ -25,7 +25,7 @@ def period_of(clock_hz: float, baud: int) -> int:
     period = round(clock_hz / baud * (1 << FRACTION))
     if not LEAST_CYCLES << FRACTION <= period < 1 << PERIOD_BITS:
         raise ValueError(f"a clock of {clock_hz / 1e6:.3f} MHz makes {clock_hz / baud:.1f} cycles of a bit at {baud} "
-                         f"baud; from {LEAST_CYCLES} to {(1 << PERIOD_BITS - FRACTION) - 1} can be had: choose another baud")
+                         f"baud; {LEAST_CYCLES} to {(1 << PERIOD_BITS - FRACTION) - 1} can be had: choose another baud")
     return period
 
 

@@ -6,6 +6,7 @@ import typer
 
 from ..sw_driver.errors import AutapseError
 from .bench import bench
+from .board import boards, build, estimate, program
 from .federate import federate_command
 from .info import info
 from .map import map_command
@@ -21,6 +22,10 @@ app.command("verify")(verify)
 app.command("info")(info)
 app.command("bench")(bench)
 app.command("map")(map_command)
+app.command("boards")(boards)
+app.command("build")(build)
+app.command("program")(program)
+app.command("estimate")(estimate)
 app.command("federate")(federate_command)
 
 
@@ -46,7 +51,7 @@ def run(arguments: list[str] | None = None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        sentence = describe() or ("say what to do: autapse train, verify, info, map, bench or federate (autapse --help "
-                                  "has more)")
+        sentence = describe() or ("say what to do: autapse train, verify, info, map, bench, boards, build, program, "
+                                  "estimate or federate (autapse --help has more)")
     print(f"autapse: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
