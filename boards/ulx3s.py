@@ -4,7 +4,8 @@ from .board import Board, ecp5
 from .presets import large_core, medium_core, small_core
 
 _LIGHTS = {"idle": ("led", 0, ""), "training": ("led", 1, ""), "overflow": ("led", 2, ""), "link error": ("led", 3, "")}
-_SIZES = {"12": (small_core, 37.5e6), "25": (small_core, 37.5e6), "45": (medium_core, 62.5e6), "85": (large_core, 62.5e6)}
+_SIZES = {"12": (small_core, 37.5e6), "25": (small_core, 37.5e6), "45": (medium_core, 62.5e6),
+          "85": (large_core, 62.5e6)}
 
 BOARDS = [
     Board(name=f"ulx3s-{size}f", title=f"ULX3S {size}F", device=ecp5(size, "CABGA381", "6"),

@@ -12,7 +12,7 @@ from ..boards.board import Board, Device
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.geometry import geometry
 from ..hw.contract.program import Space
-from ..hw.sequenced.places import fits
+from ..hw.sequenced.places import fits, places
 
 __all__ = ["COEFFICIENTS", "block_rams", "clock_of", "dsp_blocks", "features", "filled", "kind_of", "takes"]
 
@@ -20,6 +20,7 @@ COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 # Width and depth of a DP16KD with one writer and one reader; with two ports that both do either, without the first.
 _SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 _LINK_RAMS = 4          # rings and frames of the link
+_SEQUENCED_RAMS = 8     # of a chip with the sequenced core, besides its one memory: link, microprogram, scratch, list
 _LEAST_LIST_BITS = 2048   # what is smaller becomes RAM made of cells
 
 
@@ -39,8 +40,7 @@ def block_rams(config: ChipConfig, device: Device) -> int:
     if kind_of(config) == "sequenced":
         if device.family == "ice40":
             return 23
-        words = 1 << (max(config.synapses, 2) - 1).bit_length()
-        return _rams(16, max(words, 1)) + 12
+        return _rams(16, places(config).total, both=True) + _SEQUENCED_RAMS
     count = _LINK_RAMS + config.nodes * _core_rams(config)
     return -(-count // 2) if device.family == "xilinx" else count
 
@@ -79,12 +79,13 @@ def features(config: ChipConfig) -> dict[str, float]:
         return {"sequenced chip": 1.0}
     cores = float(config.nodes)
     name = "training" if config.training else "inference"
-    found = {"link and command processor": 1.0, f"{name} core": cores, f"{name} lane": cores * config.lanes,
-             f"{name} unit": cores * (config.units - 1)}
+    found = {"link and command processor": 1.0, f"{name} core": cores, f"{name} lane": cores * config.lanes}
+    if config.units > 1:
+        found[f"{name} unit"] = cores * (config.units - 1)
     if config.layers > 2:
         found[f"{name} table"] = cores * (config.layers.bit_length() - 2)
     if config.nodes > 1:
-        found |= {f"{name} mesh": cores, f"{name} mesh lane": cores * config.lanes}
+        found[f"{name} mesh"] = cores
     return found
 
 

