@@ -20,11 +20,11 @@ def medium_core() -> ChipConfig:
 
 
 def large_core() -> ChipConfig:
-    """Sixteen lanes per engine, for 84,000 cells and 208 block RAMs: trains 784-64-10 with momentum, 8 steps, batches
-    of 12."""
+    """Eight lanes per engine, for 84,000 cells and 208 block RAMs: trains 784-64-10 with momentum, 8 steps, batches of
+    12."""
     return ChipConfig(
-        lanes=16, units=1, layers=4, events=1024, synapses=10240, parameters=256, neurons=256, spike_rows=512,
-        mask_rows=128, membrane_rows=512, error_rows=512, history_words=4096, active_words=64, readouts=16,
+        lanes=8, units=1, layers=4, events=1024, synapses=20480, parameters=256, neurons=256, spike_rows=1024,
+        mask_rows=128, membrane_rows=768, error_rows=1024, history_words=4096, active_words=64, readouts=16,
         error_inputs=16)
 
 

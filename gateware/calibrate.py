@@ -33,7 +33,8 @@ SIZES: dict[str, ChipConfig] = {
     "tile, 8 lanes": ChipConfig(lanes=8, **_DEPTHS, **_TRAINING, **_MESH, **_ROWS),
     "tile, 8 lanes, 2 layers": ChipConfig(
         lanes=8, units=1, layers=2, events=1024, synapses=3072, parameters=16, neurons=16, spike_rows=2048,
-        mask_rows=64, membrane_rows=64, error_rows=256, history_words=1024, active_words=16, readouts=16, error_inputs=16,
+        mask_rows=64, membrane_rows=64, error_rows=256, history_words=1024, active_words=16, readouts=16,
+        error_inputs=16,
         remote_rows=32, routes=32, sum_bits=51, product_bits=91, **_MESH),
     "inference, 4 lanes": ChipConfig(lanes=4, training=False, **_DEPTHS),
     "inference, 16 lanes": ChipConfig(lanes=16, training=False, **_DEPTHS),

@@ -156,13 +156,14 @@ def _cycles(network: Network, training: TrainingSpec | None, config: ChipConfig,
 
 
 def estimate(board: Board, network: Network, training: TrainingSpec | None, config: ChipConfig, *, baud: int,
-             activity: Activity | None = None, check: bool = True) -> Estimate:
+             clock: float | None = None, activity: Activity | None = None, check: bool = True) -> Estimate:
     """What `board` with a chip of `config` will do with `network`; takes seconds.
 
     Parameters
     ----------
     training : None for inference alone
     baud : of the line
+    clock : MHz, instead of the estimated Fmax
     activity : of the network on data; otherwise what is usual is assumed
     check : refuse a network that the chip has no room for
 
@@ -186,7 +187,7 @@ def estimate(board: Board, network: Network, training: TrainingSpec | None, conf
         if check:
             compile_whole(network, training, config)
     try:
-        used, fmax = takes(config, board.device), clock_of(config, board.device)
+        used, fmax = takes(config, board.device), clock or clock_of(config, board.device)
     except (KeyError, ValueError) as error:
         raise SpecError(f"no estimate for {board.title}: {error}") from None
     cycles = _cycles(network, training, config, plan, activity)

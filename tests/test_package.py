@@ -22,7 +22,7 @@ FOLDERS = {
     "autapse": "autapse", "hw": "autapse/hw", "gateware": "autapse/gateware", "boards": "autapse/boards",
     "sw_driver": "autapse/sw_driver", "verification": "autapse/verification",
 }
-SHIPPED = {".py", ".cpp", ".h", ".typed"}
+SHIPPED = {".py", ".cpp", ".h", ".json", ".typed"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -260,6 +260,10 @@ def estimate(
     batch: BatchSize = 16,
     momentum: given.Momentum = 0.9,
     baud: Annotated[int, typer.Option("--baud", help="Bits per second on the line.")] = BAUD,
+    clock: Annotated[float | None, typer.Option("--clock", help="MHz, instead of the estimated Fmax.")] = None,
+    measure: Annotated[str | None, typer.Option("--measure", metavar="DATA", help="Count the chip's cycles too, in "
+                                                "simulation of its RTL on the first two batches of this data set "
+                                                "(minutes).")] = None,
     json: given.Json = None,
     quiet: given.Quiet = False,
 ) -> int:
@@ -274,16 +278,36 @@ def estimate(
                              units=units, inference=inference)
     else:
         config = chosen.preset()
-    found = told_of(chosen, network, training, config, baud=baud)
-    given.write_json(json, {"command": "estimate", **found.as_dict()})
+    found = told_of(chosen, network, training, config, baud=baud, clock=clock)
+    measured = None
+    if measure is not None:
+        if training is None:
+            raise SpecError("--measure trains the chip, so it does not go with --inference")
+        measured = _measured(config, network, training, measure, quiet=quiet)
+    given.write_json(json, {"command": "estimate", **found.as_dict(), "measured": measured})
     if not quiet:
         _print_estimate(found, chosen)
+        for name in ("training", "inference") if measured else ():
+            cycles = measured[name]
+            typer.echo(f"measured, {name}: {cycles:,.0f} cycles per sample, {1e6 * found.fmax / cycles:,.0f} "
+                       f"samples/s, {cycles / found.fmax:,.1f} µs each")
     if not found.fits:
         over = next(name for name, have in found.there_is.items() if found.used.get(name, 0) > have)
         raise SpecError(f"this chip does not fit {chosen.title}: {found.used[over]:,} {over.replace('_', ' ')} by "
                         f"estimate, {found.there_is[over]:,} there are; use fewer --lanes, a smaller --mesh or a "
                         "smaller network")
     return 0
+
+
+def _measured(config, network, training, data: str, *, quiet: bool) -> dict:
+    from ..sw_driver.measure import measured_cycles
+    from ..sw_driver.progress import Building
+    news = None if quiet else Building()
+    try:
+        return measured_cycles(config, network, training, data=data, progress=news)
+    finally:
+        if news is not None:
+            news.stop()
 
 
 def _print_estimate(found, board) -> None:

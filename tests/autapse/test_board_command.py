@@ -29,7 +29,7 @@ def test_boards_lists_them_all(capsys, tmp_path):
     listed = json.loads((tmp_path / "boards.json").read_text())["boards"]
     assert set(listed) == set(boards())
     assert all(name in text for name in listed)
-    assert "16 + 16 + 16 lanes" in text and "1 lane for all" in text
+    assert "8 + 8 + 8 lanes" in text and "1 lane for all" in text
 
 
 def test_an_unknown_board_is_named_beside_those_there_are(capsys):
@@ -73,8 +73,8 @@ def test_an_estimate_tells_room_clock_and_samples(capsys, tmp_path):
     training, inference = found["training"], found["inference"]
     assert training["samples/s"] == pytest.approx(1e6 * found["fmax"] / training["cycles"], rel=1e-3)
     assert training["cycles"] > inference["cycles"]
-    # 784 bits in 8 steps, 16 a word: 784 bytes, and what packets and frames add.
-    assert 784 < inference["bytes"] < 900
+    # 784 bits in 8 steps, 8 a word: 1,568 bytes, and what packets and frames add.
+    assert 1568 < inference["bytes"] < 1760
     assert training["limit"] == min(training["samples/s"], training["samples/s of the line"])
 
 
