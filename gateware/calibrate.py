@@ -2,7 +2,8 @@
 
 Whole builds are those of docs/boards.json (`autapse build … --record docs/boards.json`). For cells and registers there
 are also chips that were only put through synthesis, docs/sizes.json, which `--sizes` measures: as nextpnr packs them, a
-LUT is one cell, a carry two, four words of RAM made of cells six. `coefficients.json` holds the least squares of all.
+LUT is one cell, a carry two, four words of RAM made of cells six. One core alone is in docs/synthesis.json, routed.
+`coefficients.json` holds the least squares of all.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import numpy as np
 from ..boards import boards
 from ..hw.contract.chip import ChipConfig
 from .room import COEFFICIENTS, features, kind_of
+from .synthesis import demo_config
 
 DOCS = Path(__file__).parents[1] / "docs"
 _DEPTHS = {"units": 1, "layers": 4, "events": 1024, "synapses": 4096, "parameters": 64, "neurons": 64,
@@ -67,8 +69,8 @@ def fit(points: list[tuple[dict[str, float], float]]) -> dict[str, float]:
     return {name: round(float(value), 1) for name, value in zip(names, solved, strict=True)}
 
 
-def calibrate(builds: dict, sizes: dict) -> dict:
-    """`coefficients.json` of records: {command: build} and {name of SIZES: counts}."""
+def calibrate(builds: dict, sizes: dict, core: dict) -> dict:
+    """`coefficients.json` of records: {command: build}, {name of SIZES: counts}, figures of the core alone."""
     known = boards()
     families: dict[str, dict] = {}
     for what in ("cells", "registers"):
@@ -79,6 +81,8 @@ def calibrate(builds: dict, sizes: dict) -> dict:
                 found = {part: count / SIZES[name].nodes for part, count in found.items()
                          if not part.startswith("link")}
             points.append((found, counts[what]))
+        alone = features(demo_config(lanes=8, units=1, shared=False))
+        points.append(({part: count for part, count in alone.items() if not part.startswith("link")}, core[what]))
         points += [(features(ChipConfig(**built["config"])), built["used"][what]) for built in builds.values()
                    if known[built["board"]].device.family == "ecp5"]
         families.setdefault("ecp5", {})[what] = fit(points)
@@ -95,11 +99,11 @@ def calibrate(builds: dict, sizes: dict) -> dict:
                                           for name, value in of_ecp5.items()}
     for family, entry in families.items():
         entry["clock"] = _clock([built for built in builds.values() if known[built["board"]].device.family == family],
-                                known)
+                                known, core["Fmax (MHz)"] if family == "ecp5" else None)
     return {"families": families, "sequenced cycles": _CYCLES}
 
 
-def _clock(builds: list[dict], known: dict) -> dict:
+def _clock(builds: list[dict], known: dict, core: float | None) -> dict:
     """Fmax by kind of core: that of speed grade 6 and of a device that is all but empty, what it loses when full, and
     factors of other grades."""
     def grade(built):
@@ -119,6 +123,8 @@ def _clock(builds: list[dict], known: dict) -> dict:
     found: dict = {"speed": speed}
     for name in ("sequenced", "pipelined"):
         values = [built["Fmax (MHz)"] / speed.get(grade(built), 1.0) for built in routed if kind(built) == name]
+        if core is not None and name == "pipelined":
+            values.append(core)
         if values:
             found[name] = {"empty": round(float(np.mean(values)), 1), "full": 0.0}
     return found
@@ -157,7 +163,10 @@ def main(arguments=None) -> int:
                 print(f"{name} …", file=sys.stderr, flush=True)
                 sizes[name] = size(config, tile="tile" in name)
                 path.write_text(json.dumps(sizes, indent=1) + "\n")
-    COEFFICIENTS.write_text(json.dumps(calibrate(builds, sizes), indent=1) + "\n")
+    alone = json.loads((options.docs / "synthesis.json").read_text())["core, 8+8+8 lanes"]["figures"]
+    core = {"cells": alone["cells (LUT4 and carry)"], "registers": alone["registers"],
+            "Fmax (MHz)": alone["Fmax (MHz)"]}
+    COEFFICIENTS.write_text(json.dumps(calibrate(builds, sizes, core), indent=1) + "\n")
     for board, what, told, real in compare(builds):
         print(f"{board:<16}{what:<12}{told:>10,.1f} estimated {real:>10,.1f} built {100 * (told / real - 1):+7.1f} %")
     return 0

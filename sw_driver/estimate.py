@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 
 from ..boards.board import Board
+from ..boards.presets import small_core
 from ..gateware.room import clock_of, coefficients, filled, kind_of, takes
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.link import CRC_BYTES, HEADER_BYTES, MAX_PAYLOAD
@@ -80,7 +81,7 @@ def _up(rows: int) -> int:
 
 
 def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | None, *, mesh: tuple[int, int] | None,
-                lanes: int | None, units: int | None, inference: bool = False) -> ChipConfig:
+                lanes: int | None, units: int | None, inference: bool = False, sequenced: bool = False) -> ChipConfig:
     """The chip that a command asks for: the board's preset where it says nothing.
 
     With a network its memories are just large enough for that; without, they fill the board's block RAM.
@@ -91,6 +92,12 @@ def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | 
         If the options contradict each other or the board.
     """
     preset = board.preset()
+    if sequenced:
+        if mesh is not None or (lanes or 1) != 1 or (units or 1) != 1:
+            raise SpecError("the sequenced core is one core of one lane and one unit; leave mesh, lanes and units out")
+        if network is not None:
+            return chip_for(network, training, lanes=1, shared=True)
+        return replace(preset if preset.sequenced else small_core(), training=not inference)
     if network is None and mesh is None and lanes is None and units is None and not inference:
         return preset
     width, height = mesh or (preset.mesh_width, preset.mesh_height)
@@ -129,7 +136,7 @@ def sequenced_cycles(network: Network, activity: Activity, *, batch: int) -> dic
     """Cycles per sample of the sequenced core, "forward", "backward" and "update": visits, and what else it takes per
     neuron and step and per synapse, as measured (docs/sequenced.md)."""
     known, steps = coefficients()["sequenced cycles"], network.steps
-    cycles = dict.fromkeys(("forward", "backward", "update"), 0.0)
+    cycles: dict[str, float] = dict.fromkeys(("forward", "backward", "update"), 0.0)
     for index, layer in enumerate(network.layers):
         fired, errors = activity.spikes[index].mean(), activity.errors[index].mean()
         cycles["forward"] += layer.outputs * steps * (layer.inputs * fired + layer.bias + known["forward"])

@@ -24,6 +24,7 @@ LaneCount = Annotated[int | None, typer.Option("--lanes", help="Synapses that an
 UnitCount = Annotated[int | None, typer.Option("--units", help="Neurons that a neuron unit finishes per cycle "
                                                "[preset].")]
 Inference = Annotated[bool, typer.Option("--inference", help="A chip that does not train.")]
+Sequenced = Annotated[bool, typer.Option("--sequenced", help="The sequenced core: one lane for all, few cells.")]
 BoardNet = Annotated[str | None, typer.Option("--net", help="Network: sizes such as 784-64-10, or a .toml or .py file; "
                                               "the chip's memories are made for it.")]
 BatchSize = Annotated[int, typer.Option("--batch", help="Samples per update, of --net.")]
@@ -77,13 +78,13 @@ def boards(json: given.Json = None, quiet: given.Quiet = False) -> int:
     return 0
 
 
-def _chip(board, *, net, steps, batch, momentum, mesh, lanes, units, inference):
+def _chip(board, *, net, steps, batch, momentum, mesh, lanes, units, inference, sequenced):
     """Network, training and chip of the options of `build` and `estimate`."""
     from ..sw_driver.estimate import chosen_chip
     network = None if net is None else given.network_of(net, steps=steps, decay=0.5, data=None)
     training = None if inference else TrainingSpec(batch=batch, momentum=momentum)
     config = chosen_chip(board, network, training, mesh=None if mesh is None else mesh_size(mesh), lanes=lanes,
-                         units=units, inference=inference)
+                         units=units, inference=inference, sequenced=sequenced)
     return network, training, config
 
 
@@ -93,6 +94,7 @@ def build(
     lanes: LaneCount = None,
     units: UnitCount = None,
     inference: Inference = False,
+    sequenced: Sequenced = False,
     net: BoardNet = None,
     steps: given.Steps = None,
     batch: BatchSize = 16,
@@ -122,7 +124,7 @@ def build(
         raise SpecError(f"--tools must be {', '.join(CHOICES)}, not {tools!r}")
     chosen = _board(board)
     _, _, config = _chip(chosen, net=net, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
-                         units=units, inference=inference)
+                         units=units, inference=inference, sequenced=sequenced)
     out = out or Path("build") / chosen.name
     news = None
     if not quiet:
@@ -254,6 +256,7 @@ def estimate(
     lanes: LaneCount = None,
     units: UnitCount = None,
     inference: Inference = False,
+    sequenced: Sequenced = False,
     tailored: Annotated[bool, typer.Option("--tailored", help="A chip whose memories are made for the network, instead "
                                            "of the board's preset.")] = False,
     steps: given.Steps = None,
@@ -271,13 +274,11 @@ def estimate(
     from ..sw_driver.estimate import estimate as told_of
     chosen = _board(board)
     tailored = tailored or any(value is not None for value in (mesh, lanes, units))
+    asked = net if tailored else None
     network = given.network_of(net, steps=steps, decay=0.5, data=None)
     training = None if inference else TrainingSpec(batch=batch, momentum=momentum)
-    if tailored:
-        _, _, config = _chip(chosen, net=net, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
-                             units=units, inference=inference)
-    else:
-        config = chosen.preset()
+    _, _, config = _chip(chosen, net=asked, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
+                         units=units, inference=inference and tailored, sequenced=sequenced)
     found = told_of(chosen, network, training, config, baud=baud, clock=clock)
     measured = None
     if measure is not None:
@@ -287,7 +288,9 @@ def estimate(
     given.write_json(json, {"command": "estimate", **found.as_dict(), "measured": measured})
     if not quiet:
         _print_estimate(found, chosen)
-        for name in ("training", "inference") if measured else ():
+        for name in ("training", "inference"):
+            if measured is None:
+                break
             cycles = measured[name]
             typer.echo(f"measured, {name}: {cycles:,.0f} cycles per sample, {1e6 * found.fmax / cycles:,.0f} "
                        f"samples/s, {cycles / found.fmax:,.1f} µs each")

@@ -66,7 +66,8 @@ def test_a_chip_that_does_not_fit(capsys):
 
 def test_an_estimate_tells_room_clock_and_samples(capsys, tmp_path):
     path = tmp_path / "estimate.json"
-    assert run(["estimate", "ulx3s-85f", "--net", "784-64-10", "--batch", "12", "--json", str(path)]) == 0
+    asked = ["ulx3s-85f", "--net", "784-64-10", "--batch", "32", "--momentum", "0"]
+    assert run(["estimate", *asked, "--json", str(path)]) == 0
     assert "samples/s of the line" in capsys.readouterr().out
     found = json.loads(path.read_text())
     assert found["fits"] and found["used"]["block_ram"] <= 208
