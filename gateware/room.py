@@ -19,7 +19,7 @@ __all__ = ["COEFFICIENTS", "block_rams", "clock_of", "dsp_blocks", "features", "
 COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 # Width and depth of a DP16KD with one writer and one reader; with two ports that both do either, without the first.
 _SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
-_LINK_RAMS = 4          # rings and frames of the link
+_LINK_RAMS = 2          # rings of the link
 _SEQUENCED_RAMS = 8     # of a chip with the sequenced core, besides its one memory: link, microprogram, scratch, list
 _LEAST_LIST_BITS = 2048   # what is smaller becomes RAM made of cells
 
