@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from ..sw_driver.compile import mesh_size
+from ..sw_driver.compile.work import SPIKES, assumed_activity
 from ..sw_driver.errors import AutapseError, SpecError
 from ..sw_driver.files import write_text
 from ..sw_driver.network import TrainingSpec
@@ -264,6 +265,7 @@ def estimate(
     momentum: given.Momentum = 0.9,
     baud: Annotated[int, typer.Option("--baud", help="Bits per second on the line.")] = BAUD,
     clock: Annotated[float | None, typer.Option("--clock", help="MHz, instead of the estimated Fmax.")] = None,
+    spikes: Annotated[float, typer.Option("--spikes", help="Share of neurons that spike in a step.")] = SPIKES,
     measure: Annotated[str | None, typer.Option("--measure", metavar="DATA", help="Count the chip's cycles too, in "
                                                 "simulation of its RTL on the first two batches of this data set "
                                                 "(minutes).")] = None,
@@ -279,7 +281,8 @@ def estimate(
     training = None if inference else TrainingSpec(batch=batch, momentum=momentum)
     _, _, config = _chip(chosen, net=asked, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
                          units=units, inference=inference and tailored, sequenced=sequenced)
-    found = told_of(chosen, network, training, config, baud=baud, clock=clock)
+    found = told_of(chosen, network, training, config, baud=baud, clock=clock,
+                    activity=assumed_activity(network, spikes=spikes))
     measured = None
     if measure is not None:
         if training is None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -94,6 +95,38 @@ def test_records_keep_what_was_there(tmp_path):
     keep(path, {"command": "autapse build one", "sha256": "1", "critical path": []})
     keep(path, {"command": "autapse build two", "sha256": "2"})
     assert json.loads(path.read_text()) == {"autapse build one": {"sha256": "1"}, "autapse build two": {"sha256": "2"}}
+
+
+@pytest.mark.parametrize("fmax, code", [(39.05, 0), (37.1, 1)])
+def test_a_build_is_told_written_and_recorded(fmax, code, capsys, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    board = boards()["ulx3s-25f"]
+    result = {"board": board.name, "device": board.device.name, "config": asdict(board.preset()), "clock (MHz)": 37.5,
+              "baud": None, "seed": 3, "tools": ["pip: yosys", "system: nextpnr"], "bitstream": "ulx3s-25f.bit",
+              "bytes": 1234, "sha256": "0123abcd",
+              "used": {"cells": 3227, "registers": 1450, "dsp": 1, "block_ram": 42},
+              "there is": {"cells": 24288, "registers": 24288, "dsp": 28, "block_ram": 56}, "Fmax (MHz)": fmax,
+              "meets its clock": fmax >= 37.5, "seconds": {"synthesis": 1.5},
+              "critical path": [{"kind": "logic", "ns": 1.25, "net": "some.net"}]}
+    asked = {}
+
+    def made(board, config, **options):
+        asked.update(options, config=config)
+        options["folder"].mkdir(parents=True)
+        return result
+
+    monkeypatch.setattr("autapse.gateware.build.build", made)
+    out, record = tmp_path / "out", tmp_path / "record.json"
+    assert run(["build", "ulx3s-25f", "--out", str(out), "--record", str(record), "--seed", "3", "--json",
+                str(tmp_path / "build.json")]) == code
+    text = capsys.readouterr()
+    assert "0123abcd" in text.out and "3,227" in text.out
+    assert ("--clock 37" in text.err) == (code == 1)
+    page = (out / "report.html").read_text()
+    assert "0123abcd" in page and "some.net" in page and "ULX3S 25F" in page and f"{fmax:.1f} MHz" in page
+    assert json.loads((tmp_path / "build.json").read_text())["used"] == result["used"]
+    assert "critical path" not in next(iter(json.loads(record.read_text()).values()))
+    assert asked["seed"] == 3 and asked["config"] == board.preset() and asked["baud"] is None
 
 
 @pytest.mark.slow
