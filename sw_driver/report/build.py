@@ -64,12 +64,14 @@ def write_build_report(path: Path, result: dict, *, title: str, footer: str) -> 
     config = result["config"]
     nodes = config["mesh_width"] * config["mesh_height"]
     engines = 1 if config["shared"] or not config["training"] else 3
+    lanes = nodes * engines * config["lanes"]
     cards = [(f"{100 * used / have:.0f} %", f"of {name}") for name, used, have in rows if name != "registers"]
-    cards = [(f"{nodes}", "core" if nodes == 1 else "cores"), (f"{nodes * engines * config['lanes']}", "engine lanes"),
+    cards = [(f"{nodes}", "core" if nodes == 1 else "cores"),
+             (f"{lanes}", "engine lane" if lanes == 1 else "engine lanes"),
              *([(f"{fmax:.1f} MHz", f"reached, {clock:g} asked for")] if fmax else []), *cards]
     meets = result.get("meets its clock", True)
     timing = (f"{1000 / fmax:.2f} ns, {1000 / clock:.2f} ns are there: the chip "
-              f"{'runs at' if meets else 'does not reach'} {clock:g} MHz.") if fmax else ""
+              f"{'runs at' if meets else 'does not reach'} {clock:g} MHz. Its first {_PATH_STEPS} steps:") if fmax else ""
     settings = [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in
                 result.items() if name in ("device", "oscillator (MHz)", "clock (MHz)", "baud", "seed", "tools",
                                            "bitstream", "bytes", "sha256", "project", "note")]
