@@ -26,7 +26,7 @@ class Device:
     ------
     family : "ecp5", "ice40" or "xilinx"
     options : of nextpnr
-    speed : grade of an ECP5, which decides the clock
+    speed : grade of an ECP5, which decides the clock: "6" to "8", or "5G"
     cells, registers, dsp, block_ram, large_ram : how many; a cell is a LUT with its carry (ECP5), with its flip-flop
         (iCE40) or a 6-input LUT (Xilinx); block RAM of 18 kbit (ECP5), 4 kbit (iCE40), 36 kbit (Xilinx)
     """
@@ -127,6 +127,7 @@ def ecp5(size: str, package: str, speed: str) -> Device:
     """A Lattice ECP5 as nextpnr has it. A 12F is the die of a 25F, of which open tools use all."""
     cells, block_ram, dsp = {"12": (24288, 56, 28), "25": (24288, 56, 28), "45": (43848, 108, 72),
                              "85": (83640, 208, 156)}[size.removeprefix("um5g-")[:2]]
-    option = f"--{size}k" if "-" in size else f"--{size}k"
+    fast = size.startswith("um5g-")     # of 5G parts the logic is faster too, which nextpnr knows
     return Device(name=f"LFE5U-{size.removeprefix('um5g-')}F", family="ecp5", cells=cells, registers=cells, dsp=dsp,
-                  block_ram=block_ram, options=(option, "--package", package, "--speed", speed), speed=speed)
+                  block_ram=block_ram, options=(f"--{size}k", "--package", package, "--speed", speed),
+                  speed="5G" if fast else speed)

@@ -113,13 +113,16 @@ def _clock(builds: list[dict], known: dict, core: float | None) -> dict:
         return "sequenced" if kind_of(ChipConfig(**built["config"])) == "sequenced" else "pipelined"
 
     routed = [built for built in builds if "Fmax (MHz)" in built]
-    ratios = []
-    for name in ("sequenced", "pipelined"):
-        by_grade = {speed: [built["Fmax (MHz)"] for built in routed if kind(built) == name and grade(built) == speed]
-                    for speed in ("6", "8")}
-        if all(by_grade.values()):
-            ratios.append(float(np.mean(by_grade["8"]) / np.mean(by_grade["6"])))
-    speed = {"6": 1.0, "8": round(float(np.mean(ratios)), 3) if ratios else 1.15}
+    speed = {"6": 1.0}
+    for other in sorted({grade(built) for built in routed} - {"6", ""}):
+        ratios = []
+        for name in ("sequenced", "pipelined"):
+            mine, slow = ([built["Fmax (MHz)"] for built in routed if kind(built) == name and grade(built) == which]
+                          for which in (other, "6"))
+            if mine and slow:
+                ratios.append(float(np.mean(mine) / np.mean(slow)))
+        if ratios:
+            speed[other] = round(float(np.mean(ratios)), 3)
     found: dict = {"speed": speed}
     for name in ("sequenced", "pipelined"):
         values = [built["Fmax (MHz)"] / speed.get(grade(built), 1.0) for built in routed if kind(built) == name]

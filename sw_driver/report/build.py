@@ -70,8 +70,8 @@ def write_build_report(path: Path, result: dict, *, title: str, footer: str) -> 
              (f"{lanes}", "engine lane" if lanes == 1 else "engine lanes"),
              *([(f"{fmax:.1f} MHz", f"reached, {clock:g} asked for")] if fmax else []), *cards]
     meets = result.get("meets its clock", True)
-    timing = (f"{1000 / fmax:.2f} ns, {1000 / clock:.2f} ns are there: the chip "
-              f"{'runs at' if meets else 'does not reach'} {clock:g} MHz. Its first {_PATH_STEPS} steps:") if fmax else ""
+    verdict = f"the chip {'runs at' if meets else 'does not reach'} {clock:g} MHz. Its first {_PATH_STEPS} steps:"
+    timing = f"{1000 / fmax:.2f} ns, {1000 / clock:.2f} ns are there: {verdict}" if fmax else ""
     settings = [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in
                 result.items() if name in ("device", "oscillator (MHz)", "clock (MHz)", "baud", "seed", "tools",
                                            "bitstream", "bytes", "sha256", "project", "note")]
