@@ -10,7 +10,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := golden,sim,report,data,fl,test,lint,synth,formal
+EXTRAS := golden,sim,serial,report,data,fl,test,lint,synth,formal
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check install --constraint constraints.txt
 # Names what was asked for and where: neither another set of packages nor a moved folder finds an old stamp. It is
 # made last, so that a set-up that was broken off leaves none.

@@ -59,7 +59,7 @@ class ChipPeer:
     """
 
     def __init__(self, *, harm_in, harm_out, respond=lambda payload: payload, room=8, lazy=0.0, seed=1, checked=True,
-                 version=1, dead=False):
+                 version=2, dead=False):
         self.harm_in, self.harm_out, self.respond = harm_in, harm_out, respond
         self.room, self.lazy, self.checked, self.version, self.dead = room, lazy, checked, version, dead
         self.random = random.Random(seed)
@@ -69,7 +69,20 @@ class ChipPeer:
         self.line = bytearray()
         self.body = bytearray()
         self.escaped = False
+        self.outages = 0            # as a SerialTransport counts them
+        self.power_up()
+
+    def power_up(self):
+        """All that was is gone, and no session has begun."""
         self.reset()
+        self.nonce, self.fresh = bytes(4), 0x40
+
+    def pull(self):
+        """The cable is pulled and put back: what is on the line is lost."""
+        self.line.clear()
+        self.body.clear()
+        self.escaped = False
+        self.outages += 1
 
     def reset(self):
         self.expected = 0
@@ -118,8 +131,10 @@ class ChipPeer:
         control, number, ack, _ = body[:4]
         payload = body[4:-4]
         if control & 0x0F == 1:
-            self.reset()
-            self.put(1, self.version, payload)
+            if payload:
+                self.reset()
+                self.nonce, self.fresh = payload, 0
+            self.put(1, self.version, self.nonce)
             return
         acknowledged = (ack - (self.next - len(self.sent))) % 256
         if acknowledged <= len(self.sent):
@@ -166,4 +181,4 @@ class ChipPeer:
 
     def put(self, control, number, payload=b""):
         self.told = self.room - len(self.waiting)
-        self.line += self.harm_out.through(stuffed(bytes([control, number, self.expected, self.told]) + payload))
+        self.line += self.harm_out.through(stuffed(bytes([control | self.fresh, number, self.expected, self.told]) + payload))

@@ -20,10 +20,10 @@ from .crc import Crc32
 from .stream import BYTE
 from .stuffing import Unstuffer
 
-EVENT = data.StructLayout({"session": 1, "acked": 1, "resend": 1, "answer": 1, "missing": 1, "ack": 8,
+EVENT = data.StructLayout({"session": 1, "asked": 1, "acked": 1, "resend": 1, "answer": 1, "missing": 1, "ack": 8,
                            "nonce": 8 * NONCE_BYTES})
-"""What a frame means to the sending half, strobes of one cycle: `session` (a HELLO, with its nonce), `acked` (`ack` is
-good), `resend` (the host misses frames from `ack` on), `answer` (an answer is due), `missing` (that answer says that
+"""What a frame means to the sending half, strobes of one cycle: `session` (a HELLO, with its nonce), `asked` (a HELLO
+without one: the answer tells the session that is on), `acked` (`ack` is good), `resend` (the host misses frames from `ack` on), `answer` (an answer is due), `missing` (that answer says that
 the chip misses frames)."""
 
 STATE = data.StructLayout({"expected": 8, "window": 8})
@@ -157,6 +157,7 @@ class FrameReceiver(wiring.Component):
 
         gap = Signal()                          # a frame is missing and the host has been told
         hello = Signal()
+        asks = Signal()
         ordinary = Signal()
         missing = Signal()
         accept = Signal()
@@ -165,23 +166,25 @@ class FrameReceiver(wiring.Component):
         kind = control & KIND_MASK
         m.d.comb += [
             hello.eq(sound & ~too_long & (kind == KIND_HELLO) & greets),
+            asks.eq(sound & (kind == KIND_HELLO) & ~payload),
             ordinary.eq(sound & ~too_long & (kind == KIND_DATA)),
             poll.eq(ordinary & ((control & POLL) != 0)),
             accept.eq(ordinary & due & ~(payload & (overflow | full))),
             # Numbers behind are frames sent twice: answered, so that the host moves on, but no sign of a loss.
-            missing.eq(~hello & ~accept & ~(ordinary & ahead[7])),
+            missing.eq(~hello & ~asks & ~accept & ~(ordinary & ahead[7])),
             event.nonce.eq(nonce),
             self.o_state.expected.eq(expected),
         ]
         m.d.sync += [
             event.session.eq(judge & hello),
+            event.asked.eq(judge & asks),
             event.acked.eq(judge & ordinary),
             event.resend.eq(judge & ordinary & ((control & RESEND) != 0)),
             event.missing.eq(judge & missing & (~gap | poll)),
             event.answer.eq(judge & ((ordinary & payload & ~missing) | poll | (missing & ~gap))),
             event.ack.eq(acknowledged),
-            self.o_ok.eq(judge & (hello | ordinary)),
-            self.o_bad.eq(judge & ~(hello | ordinary)),
+            self.o_ok.eq(judge & (hello | asks | ordinary)),
+            self.o_bad.eq(judge & ~(hello | asks | ordinary)),
         ]
         with m.If(judge):
             m.d.sync += [size.eq(0), overflow.eq(0), too_long.eq(0), gap.eq(missing | (gap & ~accept & ~hello))]

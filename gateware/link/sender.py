@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...hw.contract.link import (
     CRC_BYTES,
+    FRESH,
     HEADER_BYTES,
     KIND_DATA,
     KIND_HELLO,
@@ -131,6 +132,7 @@ class FrameSender(wiring.Component):
 
         # What the receiving half said and no frame has taken up yet.
         hello = Signal()
+        fresh_chip = Signal(init=1)  # no session since power-up
         nonce = Signal(8 * NONCE_BYTES)
         due = Signal()          # an answer
         missing = Signal()      # which asks for what is missing
@@ -279,9 +281,9 @@ class FrameSender(wiring.Component):
                 from_ring.eq(emit.ongoing("PAYLOAD")),
                 body.eq(Mux(from_ring, read.data, other)),
                 other.eq(Mux(emit.ongoing("NONCE"), nonce.word_select(index, 8), Array((
-                    Mux(greeting, Const(KIND_HELLO, 8), Mux(resend, Const(KIND_DATA | RESEND, 8), KIND_DATA)),
-                    # A HELLO comes first of all, when the number is 0.
-                    sequence | Mux(greeting, LINK_VERSION, 0),
+                    Mux(greeting, Const(KIND_HELLO, 8), Mux(resend, Const(KIND_DATA | RESEND, 8), KIND_DATA))
+                    | Mux(fresh_chip, FRESH, 0),
+                    Mux(greeting, LINK_VERSION, sequence),
                     self.i_state.expected,
                     told,
                 ))[index])),
@@ -304,6 +306,8 @@ class FrameSender(wiring.Component):
         # Events wait for no one, so what they set stays set if a frame takes the same up this cycle.
         with m.If(write.en & self.i_packet.p.last):
             m.d.sync += closed.eq(1)
+        with m.If(event.asked):
+            m.d.sync += hello.eq(1)
         with m.If(event.acked):
             m.d.sync += [acked.eq(1), ack.eq(event.ack)]
         with m.If(event.resend):
@@ -317,5 +321,6 @@ class FrameSender(wiring.Component):
             m.d.sync += [
                 fill.eq(0), fresh.eq(0), base.eq(0), fresh_number.eq(0), base_number.eq(0), turn_number.eq(0),
                 closed.eq(0), due.eq(0), missing.eq(0), acked.eq(0), asked.eq(0), hello.eq(1), nonce.eq(event.nonce),
+                fresh_chip.eq(0),
             ]
         return m

@@ -54,6 +54,10 @@ class Deframer:
         self.damaged = 0
         self._rest = b""
 
+    def restart(self):
+        """Forgets the frame under way: what follows is from another end of the line."""
+        self._rest = b""
+
     def push(self, content: bytes) -> list[Frame | None]:
         """The frames that `content` completes, in order; None stands for a damaged one."""
         *bodies, self._rest = (self._rest + content).split(_FLAG)

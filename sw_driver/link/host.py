@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ...hw.contract.link import (
+    FRESH,
     KIND_DATA,
     KIND_HELLO,
     KIND_MASK,
@@ -25,6 +26,7 @@ HOST_WINDOW = 255       # the host takes whatever comes
 MOST_IN_FLIGHT = 64     # less than half the sequence numbers, so that old and new cannot be confused
 MOST_QUEUED = 512       # frames that `send` lets wait before it waits itself
 LONGEST_INTERVAL = 0.5  # seconds between polls of a chip that answers and has nothing to say
+MOST_STRANGE = 32       # frames in a row that acknowledge what was never sent, until it is another session's
 
 
 @dataclass
@@ -41,6 +43,18 @@ class LinkStatistics:
     line_received: int = 0
     polls: int = 0
     sessions: int = 0
+    outages: int = 0            # of the line, after each of which the session went on
+    seconds: float = 0.0        # since the first session began, outages included
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Bytes of payload per second, there and back."""
+        return tuple(count / self.seconds if self.seconds else 0.0
+                     for count in (self.payload_sent, self.payload_received))
+
+
+class SessionLost(LinkError):
+    """The chip answers and knows nothing of this session: what was loaded is gone, or another program's now."""
 
 
 class HostLink:
@@ -49,28 +63,37 @@ class HostLink:
     Not for use from several threads. Nothing moves between calls: frames are sent, received, acknowledged and asked
     for again inside `send`, `receive` and `flush`.
 
+    A line may go and come back (its `outages` count how often). The chip then still has its numberings, its queues and
+    its memories, so the session goes on where it was: both sides send again what the other has not acknowledged, and
+    nothing is carried out twice. Before that the chip is asked whose session it is in.
+
     Parameters
     ----------
     transport : the line
     poll : seconds of silence after which the chip is asked again
     patience : seconds without one whole frame from the chip, in spite of being asked, after which the link is lost;
         a chip that is busy for longer still answers
+    greeting : the same for the start of a session; `patience` if None
     clock : seconds, for tests
 
     Raises
     ------
     LinkError
         If the chip does not answer, or speaks another version of the link.
+    SessionLost
+        Later, if the chip has lost its power, was programmed anew, or served another program meanwhile.
     """
 
-    def __init__(self, transport: Transport, *, poll=0.02, patience=10.0, clock=time.monotonic):
+    def __init__(self, transport: Transport, *, poll=0.02, patience=10.0, greeting=None, clock=time.monotonic):
         self.transport = transport
         self.poll = poll
         self.patience = patience
+        self.greeting = patience if greeting is None else greeting
         self.statistics = LinkStatistics()
         self._clock = clock
         self._deframer = Deframer()
         self._received = bytearray()
+        self._began = clock()
         self.reconnect()
 
     def reconnect(self):
@@ -90,8 +113,13 @@ class HostLink:
         self._interval = self.poll
         self._heard = self._asked = self._clock()
         self._unanswered = 0
+        self._strange = 0
+        self._asking = False        # nothing is sent until the chip has said whose session it is in
+        self._outages = getattr(self.transport, "outages", 0)
         self.statistics.sessions += 1
-        nonce = os.urandom(NONCE_BYTES)
+        self._nonce = nonce = b"\0" * NONCE_BYTES
+        while not any(nonce):       # which is what a chip says that had no session yet
+            self._nonce = nonce = os.urandom(NONCE_BYTES)
         hello = encode(Frame(KIND_HELLO, LINK_VERSION, 0, HOST_WINDOW, nonce))
         while True:
             self._write(hello)
@@ -104,9 +132,11 @@ class HostLink:
                             raise LinkError(f"The chip speaks version {frame.seq} of the link and this driver "
                                             f"{LINK_VERSION}; install the driver the chip was built with.")
                         self._window = frame.window
+                        self._outages = getattr(self.transport, "outages", 0)
+                        self._asking = False
                         self._hear()
                         return
-            self._give_up_if_silent()
+            self._give_up_if_silent(self.greeting)
             self._interval = min(2 * self._interval, LONGEST_INTERVAL)
 
     def send(self, packet: bytes):
@@ -162,16 +192,44 @@ class HostLink:
         for frame in self._read(wait):
             self._take(frame)
         self._transmit()
+        self.statistics.seconds = self._clock() - self._began
         if wait and self._clock() - max(self._asked, self._heard) >= self._interval:
-            self._give_up_if_silent()
+            self._give_up_if_silent(self.patience)
             self._gap = False   # whatever was asked for may have been lost too
             self._interval = min(2 * self._interval, LONGEST_INTERVAL)
             self._unanswered += 1
             self._asked = self._clock()
             self.statistics.polls += 1
-            self._write(encode(self._frame(POLL)))
+            self._write(self._question() if self._asking else encode(self._frame(POLL)))
+
+    def _question(self):
+        return encode(Frame(KIND_HELLO, LINK_VERSION, self._expected, HOST_WINDOW, b""))
+
+    def _recover(self):
+        """The line was gone and is back; what was on it is lost."""
+        self._outages = self.transport.outages
+        self.statistics.outages += 1
+        self._deframer.restart()
+        self._asking, self._interval = True, self.poll
+        self._heard = self._asked = self._clock()   # the time without a line is none of the chip's
+        self._unanswered = 0
+        self._write(self._question())
+
+    def _answered(self, frame):
+        """The chip says whose session it is in; if it is this one, all goes on from what it has."""
+        if frame.payload != self._nonce:
+            raise SessionLost("The chip is not in this session any more: it lost power, was programmed anew, or served "
+                              "another program, and what was loaded is gone or changed; start again, from a "
+                              "checkpoint if there is one (--resume).")
+        self._asking = False
+        self._hear()
+        self._acknowledge(frame)
+        self._in_flight = 0
+        self._gap = self._ask = True    # the chip shall go back too
 
     def _transmit(self):
+        if self._asking:
+            return
         if self._open and self._in_flight == len(self._queue) and self._in_flight < self._window:
             self._close_frame()
         last = min(len(self._queue), self._window, MOST_IN_FLIGHT)
@@ -203,23 +261,19 @@ class HostLink:
         if frame is None:
             self._miss()
             return
+        if frame.control & FRESH:
+            raise SessionLost("The chip has started anew: it lost power, was reset or programmed again, and what was "
+                              "loaded is gone; start again, from a checkpoint if there is one (--resume).")
+        if self._asking:
+            if frame.control & KIND_MASK == KIND_HELLO:
+                self._answered(frame)
+            return
         if frame.control & KIND_MASK != KIND_DATA:
             return
         self._hear()
-        acknowledged = (frame.ack - self._base) & 0xFF
-        if acknowledged <= self._resend_until:
-            for _ in range(acknowledged):
-                self._queue.popleft()
-            self._base = frame.ack
-            self._in_flight = max(self._in_flight - acknowledged, 0)
-            self._resend_until -= acknowledged
-            self._window = frame.window
-            if acknowledged:
-                self._interval = self.poll
-                self._share = min(self._share + SHARE_STEP * acknowledged, MAX_PAYLOAD)
-            if frame.control & RESEND:
-                self._in_flight = 0
-                self._share = max(self._share // 2, SHARE_LEAST)
+        if self._acknowledge(frame) and frame.control & RESEND:
+            self._in_flight = 0
+            self._share = max(self._share // 2, SHARE_LEAST)
         ahead = (frame.seq - self._expected) & 0xFF
         if ahead == 0:
             self._gap = False
@@ -233,6 +287,27 @@ class HostLink:
         if frame.payload:
             self._owe = True
 
+    def _acknowledge(self, frame):
+        """Forgets what the chip has; False if it says that it has what was never sent."""
+        acknowledged = (frame.ack - self._base) & 0xFF
+        if acknowledged > self._resend_until:
+            self._strange += 1
+            if self._strange > MOST_STRANGE:
+                raise SessionLost("The chip acknowledges what this program never sent: another program uses the port; "
+                                  "end that, and start again.")
+            return False
+        self._strange = 0
+        for _ in range(acknowledged):
+            self._queue.popleft()
+        self._base = frame.ack
+        self._in_flight = max(self._in_flight - acknowledged, 0)
+        self._resend_until -= acknowledged
+        self._window = frame.window
+        if acknowledged:
+            self._interval = self.poll
+            self._share = min(self._share + SHARE_STEP * acknowledged, MAX_PAYLOAD)
+        return True
+
     def _miss(self):
         if not self._gap:
             self._gap = self._ask = True
@@ -245,18 +320,22 @@ class HostLink:
         self._queue.append(bytes(self._open))
         self._open.clear()
 
-    def _give_up_if_silent(self):
+    def _give_up_if_silent(self, patience):
         silent = self._clock() - self._heard
-        if self._unanswered > 3 and silent > self.patience:
+        if self._unanswered > 3 and silent > patience:
             raise LinkError(f"The chip has not answered for {silent:.1f} s, asked {self._unanswered} times; check "
                             "cable and power, then reconnect.")
 
     def _write(self, content):
         self.statistics.line_sent += len(content)
         self.transport.write(content)
+        if getattr(self.transport, "outages", 0) != self._outages:
+            self._recover()
 
     def _read(self, wait):
         content = self.transport.read(CHUNK, wait)
+        if getattr(self.transport, "outages", 0) != self._outages:
+            self._recover()
         frames = self._deframer.push(content) if content else []
         self.statistics.line_received += len(content)
         self.statistics.frames_received += len(frames) - frames.count(None)

@@ -144,6 +144,9 @@ class ReceiverModel:
             self.payload.clear()
             self.events.append({"session": 1, "nonce": int.from_bytes(payload, "little")})
             return
+        if good and kind == 1 and not payload:
+            self.events.append({"asked": 1})
+            return
         ordinary = good and kind == 0
         poll = ordinary and bool(control & 0x20)
         ahead = (number - self.expected) % 256
@@ -161,7 +164,7 @@ class ReceiverModel:
             self.events.append({name: value for name, value in event.items() if value or name == "ack"})
 
 
-FIELDS = {"session": 1, "acked": 1, "resend": 1, "answer": 1, "missing": 1, "ack": 8, "nonce": 32}
+FIELDS = {"session": 1, "asked": 1, "acked": 1, "resend": 1, "answer": 1, "missing": 1, "ack": 8, "nonce": 32}
 
 
 def event_of(word):
@@ -211,7 +214,7 @@ async def receiver_follows_its_model(dut):
 
     def sample():
         event = event_of(int(dut.o_event.value))
-        if any(event.get(name) for name in ("session", "missing", "answer", "acked")):
+        if any(event.get(name) for name in ("session", "asked", "missing", "answer", "acked")):
             if event.get("session"):
                 sink.items.clear()
             events.append(event)

@@ -34,7 +34,7 @@ class Host:
             event = {"acked": 1, "ack": (self.count - random.choice((0, 0, 0, 1, 3))) % 256, "resend": int(self.lost)}
             self.lost = False
         word = at = 0
-        for name, width in (("session", 1), ("acked", 1), ("resend", 1), ("answer", 1), ("missing", 1), ("ack", 8),
+        for name, width in (("session", 1), ("asked", 1), ("acked", 1), ("resend", 1), ("answer", 1), ("missing", 1), ("ack", 8),
                             ("nonce", 32)):
             word |= event.get(name, 0) << at
             at += width
@@ -110,7 +110,8 @@ async def every_byte_comes_in_order_however_often_it_is_asked_for(dut):
 async def answers_are_given_when_asked_for_and_only_then(dut):
     bench, source, host = await made(dut, 0.0)
     host.quiet = True
-    for event, control in (({"answer": 1}, 0), ({"answer": 1, "missing": 1}, 0x10), ({"answer": 1}, 0)):
+    fresh = 0x40    # there was no session yet
+    for event, control in (({"answer": 1}, fresh), ({"answer": 1, "missing": 1}, fresh | 0x10), ({"answer": 1}, fresh)):
         before, asked = len(host.frames), host.sink.time
         host.event = event
         await bench.until(lambda before=before: len(host.frames) > before, watchdog=200)
@@ -153,7 +154,7 @@ async def a_new_session_starts_at_nothing(dut):
                 seen.append(body)
         host.take = hello
         await bench.until(lambda seen=seen: seen, watchdog=2000)
-        assert seen[0][:8] == bytes([1, 1, EXPECTED, WINDOW]) + nonce.to_bytes(4, "little")
+        assert seen[0][:8] == bytes([1, 2, EXPECTED, WINDOW]) + nonce.to_bytes(4, "little")
         assert zlib.crc32(seen[0][:-4]).to_bytes(4, "little") == seen[0][-4:]
         host.take, host.got = take, b""
         items, content = answers(5, 100)
@@ -161,6 +162,12 @@ async def a_new_session_starts_at_nothing(dut):
         await bench.until(lambda content=content: len(host.got) >= len(content), watchdog=100000)
         assert host.got == content
         assert len(host.frames) > before
+        # Asked whose session it is, it says so, and goes on.
+        before = len(host.frames)
+        host.event = {"asked": 1}
+        await bench.until(lambda before=before: any(frame[0] == 1 for frame in host.frames[before:]), watchdog=2000)
+        answer = next(frame for frame in host.frames[before:] if frame[0] == 1)
+        assert answer[1:3] == (2, nonce.to_bytes(4, "little"))
 
 
 @cocotb.test()

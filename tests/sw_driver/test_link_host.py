@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from autapse.sw_driver.link import HostLink, LinkError
+from autapse.sw_driver.link import HostLink, LinkError, SessionLost
 from link_peer import ChipPeer, Harm
 
 NO_HARM = {"flip": 0.0}
@@ -108,6 +108,64 @@ def test_a_chip_lost_on_the_way_and_found_again():
     assert link.statistics.sessions == 2
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_cable_pulled_and_put_back_loses_and_repeats_nothing(seed):
+    sent = packets(900, longest=57, seed=seed)
+    peer, link = connect(seed=seed, lazy=0.3)
+    source, pulls = random.Random(seed), 0
+    for packet in sent:
+        link.send(packet)
+        if source.random() < 0.02:
+            link._pump(0)
+            peer.pull()
+            pulls += 1
+    assert link.receive(sum(map(len, sent))) == b"".join(sent)
+    link.flush()
+    assert b"".join(peer.taken) == b"".join(sent)
+    assert link.statistics.outages == pulls > 5
+    assert link.statistics.sessions == 1
+
+
+@pytest.mark.parametrize("pulled", [False, True])
+@pytest.mark.parametrize("ahead", range(0, 256, 17))
+def test_a_chip_that_lost_its_power_is_never_gone_on_with(ahead, pulled):
+    peer, link = connect()
+    for _ in range(ahead):      # wherever the numbers stand as it happens
+        assert exchange(peer, link, [b"abc"]) == b"abc"
+    for _ in range(9):
+        link.send(bytes(256))
+    link._transmit()
+    peer.power_up()
+    if pulled:
+        peer.pull()
+    link.send(b"more")
+    with pytest.raises(SessionLost, match=r"start again, from a checkpoint if there is one"):
+        link.receive(9 * 256 + 4)
+
+
+def test_a_chip_that_served_another_program_is_never_gone_on_with():
+    peer, link = connect()
+    assert exchange(peer, link, [b"abc"]) == b"abc"
+    peer.pull()
+    other = HostLink(peer, clock=peer.clock)
+    assert exchange(peer, other, [b"def"]) == b"def"
+    link.send(b"ghi")
+    with pytest.raises(SessionLost, match=r"^The chip is not in this session any more: it lost power, was programmed "
+                                          r"anew, or served another program"):
+        link.receive(3)
+
+
+def test_another_program_on_an_open_line_is_noticed():
+    peer, link = connect()
+    for _ in range(100):
+        assert exchange(peer, link, [b"abc"]) == b"abc"
+    other = HostLink(peer, clock=peer.clock)
+    assert exchange(peer, other, [b"def"]) == b"def"
+    link.send(b"ghi")
+    with pytest.raises(SessionLost, match=r"another program uses the port"):
+        link.receive(3)
+
+
 def test_a_chip_that_is_alive_and_says_nothing():
     peer, link = connect(respond=lambda payload: b"")
     link.send(b"abc")
@@ -118,7 +176,7 @@ def test_a_chip_that_is_alive_and_says_nothing():
 
 
 def test_another_version_is_refused():
-    with pytest.raises(LinkError, match=r"^The chip speaks version 9 of the link and this driver 1; install the driver "
+    with pytest.raises(LinkError, match=r"^The chip speaks version 9 of the link and this driver 2; install the driver "
                                         r"the chip was built with\.$"):
         connect(version=9)
 
