@@ -3,6 +3,7 @@
 import abc
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,13 @@ from .errors import DataError, DeviceError
 from .network import LayerState, Network, TrainingSpec
 
 ONE = 1 << 24  # a spike in units of readouts
+_BETWEEN = re.compile(r",|:(?=\w+=)")   # a port may have colons in its name
 
 KINDS = {
     "golden": (".devices.golden", "open_golden", "golden", "the PyTorch golden model, golden:cuda on a GPU"),
     "sim": (".devices.sim", "open_sim", "sim",
             "the chip in simulation, sim:lanes=8,units=2 chooses its capacity, sim:mesh=3x2 a mesh of cores"),
+    "serial": (".devices.serial", "open_serial", "serial", "a board, serial:/dev/ttyUSB0, serial:/dev/ttyUSB0:baud=115200"),
 }
 
 
@@ -117,6 +120,10 @@ class Device(abc.ABC):
         """
         return []
 
+    def line(self) -> dict[str, float]:
+        """What has gone over the line to the device since it was opened, see `LinkStatistics`; empty without one."""
+        return {}
+
     def info(self) -> dict:
         """What the device says it is, as plain JSON values."""
         return {"name": self.name}
@@ -157,9 +164,10 @@ def _option(text: str) -> int | float | bool | str:
 
 
 def open(name: str, **options) -> Device:
-    """Opens a device by name: "golden", "golden:cuda", "sim", "sim:lanes=8,units=2".
+    """Opens a device by name: "golden", "golden:cuda", "sim", "sim:lanes=8,units=2", "serial:/dev/ttyUSB0:baud=115200".
 
-    What follows the colon is an argument, options `key=value`, or both, separated by commas; `options` adds more.
+    What follows the colon is an argument, options `key=value`, or both, separated by commas, or by colons before
+    options; `options` adds more.
 
     Raises
     ------
@@ -170,7 +178,7 @@ def open(name: str, **options) -> Device:
     if kind not in KINDS:
         raise DeviceError(f"there is no device {name!r}; known are {', '.join(KINDS)}")
     argument = None
-    for item in filter(None, rest.split(",")):
+    for item in filter(None, _BETWEEN.split(rest)):
         key, equals, value = item.partition("=")
         if equals:
             options[key.strip()] = _option(value.strip())

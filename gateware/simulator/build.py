@@ -12,12 +12,13 @@ import platformdirs
 
 from ... import gateware, hw
 from .cut import joined
+from .outside import PIPE, Outside
 from .tools import SimulatorError, find_compiler, find_verilator, output, processor, run
-from .verilog import Design, check_ports, verilog_of
+from .verilog import Design, verilog_of
 
 __all__ = ["SimulatorError", "build_simulator", "cache_folder", "find_simulator"]
 
-HARNESS, PLACE = Path(__file__).with_name("harness.cpp"), Path(__file__).with_name("place.h")
+PLACE = Path(__file__).with_name("place.h")
 
 # -O3 and the two x options let Verilator choose what is fastest where the design leaves values open; Amaranth's
 # designs give every register its initial value. Files and functions are cut so that all processors compile.
@@ -34,7 +35,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("AUTAPSE_CACHE") or platformdirs.user_cache_path("autapse"))
 
 
-def find_simulator(recipe: str, *, cache_dir=None) -> Path | None:
+def find_simulator(recipe: str, *, cache_dir=None, outside: Outside = PIPE) -> Path | None:
     """The simulator that was built under `recipe` from the sources as they are, or None. Takes milliseconds.
 
     None too if a source was changed since this process started, for what is imported may be older than the file.
@@ -45,7 +46,7 @@ def find_simulator(recipe: str, *, cache_dir=None) -> Path | None:
         If a tool is missing.
     """
     folder = Path(cache_dir) if cache_dir is not None else cache_folder()
-    entry = _entry(recipe, folder)
+    entry = _entry(recipe, folder, outside)
     try:
         program = folder / entry.read_text() if entry else None
     except FileNotFoundError:
@@ -54,7 +55,7 @@ def find_simulator(recipe: str, *, cache_dir=None) -> Path | None:
 
 
 def build_simulator(component, *, recipe: str | None = None, cache_dir=None, progress=None,
-                    collisions: str = "old") -> Path:
+                    collisions: str = "old", outside: Outside = PIPE) -> Path:
     """An executable that runs `component` with its line on standard input and output, compiled or from the cache.
 
     The executable exits at the end of its input. It takes `--stats` (a JSON line on standard error at its end: cycles,
@@ -71,6 +72,7 @@ def build_simulator(component, *, recipe: str | None = None, cache_dir=None, pro
     progress : called as progress(sentence, fraction) from 0.0 to 1.0 as generating and building go on
     collisions : "old", or "any" for random words where a memory is read and written at once (see `verilog_of`); it
         belongs to what a recipe states
+    outside : the program around it, and the ports it has; the options above are those of PIPE
 
     Raises
     ------
@@ -81,18 +83,18 @@ def build_simulator(component, *, recipe: str | None = None, cache_dir=None, pro
     SimulatorError
         If a tool is missing or fails.
     """
-    check_ports(component)
+    outside.check(component)
     say = progress or (lambda sentence, fraction: None)
     folder = Path(cache_dir) if cache_dir is not None else cache_folder()
-    tools = _tools()
-    entry = _entry(recipe, folder) if recipe else None
+    tools = _tools(outside)
+    entry = _entry(recipe, folder, outside) if recipe else None
     say("generating the chip", 0.0)
-    design = verilog_of(component, collisions=collisions)
-    program = folder / f"simulator-{_key(*design.texts.values(), _joined(design), *tools)}"
+    design = verilog_of(component, collisions=collisions, outside=outside)
+    program = folder / f"simulator-{_key(*design.texts.values(), _joined(design, outside), *tools)}"
     if not program.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="building-", dir=folder) as name:
-            _compile(design, Path(name), say)
+            _compile(design, Path(name), say, outside)
             # Renaming is all or nothing: another process sees a whole simulator or none.
             os.replace(Path(name) / "chip", program)
     if entry:
@@ -103,25 +105,26 @@ def build_simulator(component, *, recipe: str | None = None, cache_dir=None, pro
     return program
 
 
-def _joined(design: Design) -> str:
+def _joined(design: Design, outside: Outside = PIPE) -> str:
     """The C++ that joins the models; what draws random words must not sleep."""
-    return joined(design.cuts, sleepless=frozenset(name for name, text in design.texts.items() if "$urandom" in text))
+    sleepless = frozenset(name for name, text in design.texts.items() if "$urandom" in text)
+    return joined(design.cuts, sleepless=sleepless, start=outside.start)
 
 
-def _compile(design: Design, work: Path, say) -> None:
+def _compile(design: Design, work: Path, say, outside: Outside) -> None:
     """Leaves the executable of `design` as work / "chip"."""
     verilator, root = find_verilator()
     compiler = find_compiler()
-    (work / "chip.h").write_text(_joined(design))
+    (work / "chip.h").write_text(_joined(design, outside))
     for number, (name, text) in enumerate(design.texts.items()):
         say(f"verilating, {number} of {len(design.texts)} modules", 0.25 + 0.1 * number / len(design.texts))
         (work / f"{name}.v").write_text(text)
         run([verilator, *_VERILATE, "--prefix", f"V{name}", "--top-module", name, "--Mdir", work / f"V{name}",
              work / f"{name}.v"], VERILATOR_ROOT=str(root))
-    folders = [work, *(work / f"V{name}" for name in design.texts), HARNESS.parent, root / "include",
+    folders = [work, *(work / f"V{name}" for name in design.texts), PLACE.parent, root / "include",
                root / "include" / "vltstd"]
     flags = [*_COMPILE, *(f"-I{folder}" for folder in folders)]
-    jobs = _sources(work, root, design.texts)
+    jobs = _sources(work, root, design.texts, outside.harness)
     whole = sum(size for size, _, _ in jobs)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         sizes = {pool.submit(run, [compiler, *flags, *options, "-c", source, "-o", work / f"{number}.o"]): size
@@ -138,13 +141,13 @@ def _compile(design: Design, work: Path, say) -> None:
     run([compiler, *(work / f"{number}.o" for number in range(len(jobs))), "-o", work / "chip", "-pthread", "-latomic"])
 
 
-def _sources(work: Path, root: Path, modules) -> list[tuple[int, Path, list[str]]]:
+def _sources(work: Path, root: Path, modules, harness: Path) -> list[tuple[int, Path, list[str]]]:
     """(size, file, options) of all to compile: the harness, then the largest first, so that none is left for the end.
 
     What Verilator calls Slow runs once; as one file per module, for of small ones reading the same headers takes the
     most time.
     """
-    jobs = [(HARNESS.stat().st_size, HARNESS, _FAST)]
+    jobs = [(harness.stat().st_size, harness, _FAST)]
     for module in modules:
         folder = work / f"V{module}"
         made = sorted(folder.glob("*.cpp"))
@@ -155,13 +158,13 @@ def _sources(work: Path, root: Path, modules) -> list[tuple[int, Path, list[str]
         jobs += [(source.stat().st_size, source, _FAST) for source in made if source not in slow]
     jobs += [((root / "include" / name).stat().st_size, root / "include" / name, _LIBRARY)
              for name in ("verilated.cpp", "verilated_threads.cpp")]
-    return sorted(jobs, key=lambda job: (job[1] != HARNESS, -job[0]))
+    return sorted(jobs, key=lambda job: (job[1] != harness, -job[0]))
 
 
-def _tools() -> list[str]:
+def _tools(outside: Outside) -> list[str]:
     """What a simulator depends on beside its design."""
     verilator, compiler = find_verilator()[0], find_compiler()
-    return [HARNESS.read_text(), PLACE.read_text(), output([verilator, "--version"]), output([compiler, "--version"]),
+    return [outside.harness.read_text(), PLACE.read_text(), output([verilator, "--version"]), output([compiler, "--version"]),
             *_VERILATE, *_COMPILE, *_FAST, *_LIBRARY, *_ONCE, processor()]
 
 
@@ -172,13 +175,13 @@ def _key(*parts: str) -> str:
     return key.hexdigest()[:24]
 
 
-def _entry(recipe: str, folder: Path) -> Path | None:
+def _entry(recipe: str, folder: Path, outside: Outside) -> Path | None:
     """Where the name of the simulator built under `recipe` is kept; None if this process may be older than a source."""
     files = sorted(file for package in (gateware, hw) for place in package.__path__
                    for file in Path(place).rglob("*.py"))
     if max(file.stat().st_mtime for file in files) > _started():
         return None
-    return folder / f"recipe-{_key(recipe, version('amaranth'), *(file.read_text() for file in files), *_tools())}"
+    return folder / f"recipe-{_key(recipe, version('amaranth'), *(file.read_text() for file in files), *_tools(outside))}"
 
 
 def _started() -> float:

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib.wiring import In
 
 from ..once import Apart, Place, flat_ports
+from .outside import PIPE
 
 
 class Cut(NamedTuple):
@@ -47,7 +48,7 @@ class Scissors(Apart):
         return m
 
 
-def joined(cuts: tuple[Cut, ...], *, sleepless: frozenset[str] = frozenset()) -> str:
+def joined(cuts: tuple[Cut, ...], *, sleepless: frozenset[str] = frozenset(), start: str = PIPE.start) -> str:
     """C++ of a whole chip, `class Chip`: the model of the chip, one for each place, and the wires between them.
 
     Its `clock` is a cycle; `settle` is to follow a change of an input of `top`, before the next cycle if it has PLACES.
@@ -59,6 +60,7 @@ def joined(cuts: tuple[Cut, ...], *, sleepless: frozenset[str] = frozenset()) ->
     ----------
     cuts : by number of place
     sleepless : modules of which a place without work must be run nevertheless (see place.h)
+    start : what sets the inputs of the whole chip at first
     """
     kinds: dict[str, list[Cut]] = {}
     places = []
@@ -71,7 +73,7 @@ def joined(cuts: tuple[Cut, ...], *, sleepless: frozenset[str] = frozenset()) ->
              "    explicit Chip(VerilatedContext* context)",
              "        : " + ", ".join(["top(context)", *(f"{name}_{{{', '.join(['context'] * len(kind))}}}"
                                                          for name, kind in kinds.items())]) + " {",
-             "        top.clk = top.i_line_valid = 0;", "        top.o_line_ready = 1;"]
+             f"        {start}"]
     for place, _, cut in places:
         lines += [f"        clear({place}.model.{port});" for port in cut.inputs]
         lines.append(f"        {place}.settle();")

@@ -6,30 +6,17 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from amaranth.hdl import ClockDomain, Module
-from amaranth.lib.wiring import Out
 
 from ..once import convert
 from .cut import Cut, Scissors
+from .outside import PIPE, Outside
 from .tools import yosys
 
-PORTS = ("i_line", "o_line", "o_busy")
 _WORDS = re.compile(r"(?:    \\?\S+\[\d+\] = \S+;\n)+")
 _WORD = re.compile(r"    (\\?\S+)\[(\d+)\] = (\S+);\n")
 _LEAST = 4  # equal words that are worth a loop
 _UNKNOWN = re.compile(r"<= (\d+)'hx+;")
 COLLISIONS = ("old", "any")
-
-
-def check_ports(component) -> dict:
-    """The ports of a chip to simulate, by their Verilog names. Raises TypeError if they are others."""
-    found = {path: (value, member.flow) for path, member, value in component.signature.flatten(component)}
-    wanted = {(name, field) for name in PORTS[:2] for field in ("payload", "valid", "ready")} | {("o_busy",)}
-    if set(found) != wanted:
-        raise TypeError(f"a chip to simulate must have the ports {', '.join(PORTS)} and no other, not "
-                        f"{', '.join(sorted({str(path[0]) for path in found}))}")
-    if found["i_line", "valid"][1] == Out or found["o_line", "valid"][1] != Out:
-        raise TypeError("i_line must be an input and o_line an output, both streams of bytes")
-    return {"_".join(path): (value, None) for path, (value, _) in found.items()}
 
 
 class Design(NamedTuple):
@@ -39,8 +26,8 @@ class Design(NamedTuple):
     cuts: tuple[Cut, ...]
 
 
-def verilog_of(component, *, collisions: str = "old") -> Design:
-    """`component` as the module `chip` with the ports of `check_ports`, and `clk`. There is no reset.
+def verilog_of(component, *, collisions: str = "old", outside: Outside = PIPE) -> Design:
+    """`component` as the module `chip` with the ports of `outside`, and `clk`. There is no reset.
 
     Every register starts with its initial value, and a reset input would make Verilator evaluate all that depends on
     it whenever any input changes: a quarter of the time of a simulation. Repeated modules are cut out (see `Scissors`):
@@ -58,7 +45,7 @@ def verilog_of(component, *, collisions: str = "old") -> Design:
     """
     if collisions not in COLLISIONS:
         raise ValueError(f"collisions must be 'old' or 'any', not {collisions!r}")
-    ports = check_ports(component)
+    ports = outside.check(component)
     top = Module()
     top.domains.sync = domain = ClockDomain("sync", reset_less=True)
     top.submodules.chip = component

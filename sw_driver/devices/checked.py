@@ -67,6 +67,9 @@ class CheckedDevice(Device):
     def timeline(self):
         return self._device.timeline()
 
+    def line(self):
+        return self._device.line()
+
     def info(self):
         return self._device.info() | {"checked against": self._reference.name}
 

@@ -262,6 +262,9 @@ class ChipDevice(Device):
             table["dense"] = table["busy"] + table["skipped"]
         return engines | {"chip": {"cycles": int(found["cycles"].max())}}
 
+    def line(self):
+        return {} if self._bus is None else self._bus.link.statistics.as_dict()
+
     def info(self):
         plan = self._plan and {"mesh": f"{self._plan.mesh_width}x{self._plan.mesh_height}", "place": self.place,
                                "cuts": [asdict(cut) for cut in self._plan.cuts]}

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from ...hw.contract.link import (
     FRESH,
@@ -49,8 +49,14 @@ class LinkStatistics:
     @property
     def rates(self) -> tuple[float, float]:
         """Bytes of payload per second, there and back."""
-        return tuple(count / self.seconds if self.seconds else 0.0
-                     for count in (self.payload_sent, self.payload_received))
+        sent, received = (count / self.seconds if self.seconds else 0.0
+                          for count in (self.payload_sent, self.payload_received))
+        return sent, received
+
+    def as_dict(self) -> dict[str, float]:
+        """All fields, and the rates, as plain numbers."""
+        sent, received = self.rates
+        return asdict(self) | {"bytes_per_second_sent": sent, "bytes_per_second_received": received}
 
 
 class SessionLost(LinkError):

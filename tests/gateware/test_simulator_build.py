@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -125,13 +126,12 @@ def test_a_missing_tool_is_named(monkeypatch, tmp_path, missing, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_build_leaves_nothing_behind(monkeypatch, tmp_path):
+def test_a_failed_build_leaves_nothing_behind(tmp_path):
     from autapse.gateware.simulator import SimulatorError, build
     harness = tmp_path / "broken.cpp"
     harness.write_text("this is no C++\n")
-    monkeypatch.setattr(build, "HARNESS", harness)
     with pytest.raises(SimulatorError, match=r"(?s)^g\+\+ ended with code 1:.*this"):
-        build.build_simulator(chip(), cache_dir=tmp_path / "cache")
+        build.build_simulator(chip(), cache_dir=tmp_path / "cache", outside=replace(build.PIPE, harness=harness))
     assert list((tmp_path / "cache").iterdir()) == []
 
 

@@ -1,0 +1,158 @@
+"""A board on a serial port."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from pathlib import Path
+
+from ...hw.contract.chip import ChipConfig
+from ..compile import check_method, mesh_size
+from ..errors import DeviceError
+from ..link.bus import Bus
+from ..link.host import HostLink
+from ..link.serial_port import BAUD, RECONNECT, SerialTransport
+from ..link.transport import LinkError
+from .chip import ChipDevice, read_identity
+
+GREETING = 5.0      # seconds that a board is given to answer at all
+PATIENCE = 30.0     # seconds of silence of a board that has answered
+_FIELDS = {field.name: field.type for field in fields(ChipConfig)}
+
+
+class SerialDevice(ChipDevice):
+    """A board with an autapse chip behind a serial port.
+
+    The port is opened, and the chip asked what it is, when this is made.
+
+    Parameters
+    ----------
+    port, baud, reconnect, notice
+        As of `SerialTransport`.
+    patience
+        Seconds of silence after which the board is given up although its port is there.
+    place
+        How a network is spread over a mesh, a name in `compile.METHODS`.
+    expected
+        Fields of ChipConfig that the chip must have.
+
+    Members
+    -------
+    link : HostLink
+        With `statistics`.
+
+    Raises
+    ------
+    PortError
+        If the port cannot be had.
+    DeviceError
+        If no chip answers on it, or another one than expected.
+    """
+
+    name = "serial"
+
+    def __init__(self, port: str, *, baud: int = BAUD, reconnect: float = RECONNECT, patience: float = PATIENCE,
+                 place: str = "even", notice: Callable[[str], None] | None = None, expected: dict | None = None):
+        super().__init__()
+        check_method(place)
+        self.place, self.port = place, port
+        transport = SerialTransport(port, baud=baud, reconnect=reconnect, notice=notice)
+        try:
+            self._bus = Bus(_greeted(transport, patience))
+            self._config = read_identity(self._bus)
+            _compare(port, self._config, expected or {})
+        except BaseException:
+            transport.close()
+            raise
+        self._found = self._config
+
+    @property
+    def link(self) -> HostLink:
+        if self._bus is None:
+            raise DeviceError(f"{self.name} is closed; open it again")
+        return self._bus.link
+
+    @property
+    def bus(self) -> Bus:
+        """Of the chip, for who looks at its memories."""
+        assert self._bus is not None, "the link says that it is closed"
+        return self.link and self._bus
+
+    def connect(self, network, training):
+        if training is not None and not self._found.training:
+            raise DeviceError(f"the chip on {self.port} was built for inference alone; program one that trains")
+        return self.bus, self._found
+
+    def info(self):
+        return super().info() | {"port": self.port, "baud": self.link.transport.baud}
+
+
+def _greeted(transport: SerialTransport, patience: float) -> HostLink:
+    """The link, once somebody has answered."""
+    found = 0
+
+    def counted(count, timeout):
+        nonlocal found
+        content = read(count, timeout)
+        found += len(content)
+        return content
+
+    read, transport.read = transport.read, counted
+    try:
+        return HostLink(transport, patience=patience, greeting=GREETING)
+    except LinkError as error:
+        if "has not answered" not in str(error):
+            raise
+        what = "nothing came back" if not found else \
+            f"{found} bytes came back, but no frame: another device is on this port, or its rate is another"
+        raise DeviceError(f"no autapse chip answers on {transport.port} at {transport.baud} baud ({what}); check that "
+                          "this is the board's port and that the board is programmed, or state its rate with baud=") \
+            from None
+    finally:
+        transport.read = read
+
+
+def _compare(port: str, found: ChipConfig, expected: dict) -> None:
+    """Refuses a chip that is not the one expected, field by field."""
+    values = asdict(found)
+    wrong = [name for name in expected if values[name] != expected[name]]
+    if wrong:
+        raise DeviceError(f"the chip on {port} has " + ", ".join(f"{name} {values[name]}" for name in wrong)
+                          + ", expected was " + ", ".join(f"{name} {expected[name]}" for name in wrong)
+                          + "; program the board with the bitstream that was meant, or expect another one")
+
+
+def _from_file(path: str) -> dict:
+    """The configuration in a JSON file as `autapse build --json` or `autapse info --json` leaves it."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DeviceError(f"cannot read the expected chip {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise DeviceError(f"the expected chip {path} is no JSON: {error}") from None
+    for part in (content, content.get("device") if isinstance(content, dict) else None):
+        found = part.get("chip") if isinstance(part, dict) else None
+        if isinstance(found, dict) and found.keys() <= _FIELDS.keys():
+            return found
+    raise DeviceError(f"{path} states no chip; give the JSON file that autapse build left")
+
+
+def open_serial(argument: str | None, *, baud: int = BAUD, reconnect: float = RECONNECT, patience: float = PATIENCE,
+                place: str = "even", notice: Callable[[str], None] | None = None, expect: str | None = None,
+                mesh: str | None = None, **expected) -> SerialDevice:
+    """A board: `argument` is its port. `expect` names a JSON file with the chip that it must hold; fields of
+    ChipConfig, and mesh as columns x rows, do the same one by one. The others are those of `SerialDevice`."""
+    if not argument:
+        raise DeviceError("name the port of the board, such as serial:/dev/ttyUSB0")
+    for name, value, least in (("baud", baud, 1), ("reconnect", reconnect, 0), ("patience", patience, 0)):
+        if isinstance(value, (bool, str)) or not value >= least:
+            raise DeviceError(f"{name} must be a number of at least {least}, not {value!r}")
+    for name in expected:
+        if name not in _FIELDS:
+            raise DeviceError(f"device 'serial' has no option {name!r}; it has baud, reconnect, patience, place, expect "
+                              f"and what a chip is expected to have: mesh, {', '.join(_FIELDS)}")
+    if mesh is not None:
+        expected["mesh_width"], expected["mesh_height"] = mesh_size(mesh)
+    if expect is not None:
+        expected = _from_file(expect) | expected
+    return SerialDevice(argument, baud=baud, reconnect=float(reconnect), patience=float(patience), place=place,
+                        notice=notice, expected=expected)
