@@ -19,7 +19,8 @@ KINDS = {
     "golden": (".devices.golden", "open_golden", "golden", "the PyTorch golden model, golden:cuda on a GPU"),
     "sim": (".devices.sim", "open_sim", "sim",
             "the chip in simulation, sim:lanes=8,units=2 chooses its capacity, sim:mesh=3x2 a mesh of cores"),
-    "serial": (".devices.serial", "open_serial", "serial", "a board, serial:/dev/ttyUSB0, serial:/dev/ttyUSB0:baud=115200"),
+    "serial": (".devices.serial", "open_serial", "serial",
+               "a board, serial:/dev/ttyUSB0, serial:/dev/ttyUSB0:baud=115200"),
 }
 
 

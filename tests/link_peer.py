@@ -181,4 +181,5 @@ class ChipPeer:
 
     def put(self, control, number, payload=b""):
         self.told = self.room - len(self.waiting)
-        self.line += self.harm_out.through(stuffed(bytes([control | self.fresh, number, self.expected, self.told]) + payload))
+        header = bytes([control | self.fresh, number, self.expected, self.told])
+        self.line += self.harm_out.through(stuffed(header + payload))

@@ -3,6 +3,7 @@
 import itertools
 import json
 import runpy
+import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,8 +79,10 @@ def on_mesh(name: str, *, mesh: str | None, lanes: int | None, place: str | None
 @contextmanager
 def opened(name: str, *, quiet: bool) -> Iterator[Device]:
     """The device called `name`, closed at the end; unless `quiet`, the compilation of a simulator shows itself."""
-    if quiet or name.partition(":")[0] != "sim":
-        with open_device(name) as device:
+    kind = name.partition(":")[0]
+    if quiet or kind != "sim":
+        says = {"notice": _notice} if kind == "serial" and not quiet else {}
+        with open_device(name, **says) as device:
             yield device
         return
     building = Building()
@@ -88,6 +91,10 @@ def opened(name: str, *, quiet: bool) -> Iterator[Device]:
             yield device
     finally:
         building.stop()
+
+
+def _notice(sentence: str) -> None:
+    print(f"autapse: {sentence}", file=sys.stderr, flush=True)
 
 
 def network_of(net: str | None, *, steps: int | None, decay: float, data: Data | None, name: str = "--net") -> Network:

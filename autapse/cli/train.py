@@ -37,6 +37,20 @@ def engine_lines(counters: dict) -> list[str]:
     return lines
 
 
+def line_lines(line: dict) -> list[str]:
+    """What went over the line to the device, and what it cost to get it there whole."""
+    if not line:
+        return []
+    sent, received = line["payload_sent"], line["payload_received"]
+    return [
+        (f"  line      {sent:,} bytes sent, {received:,} received; {line['bytes_per_second_sent']:,.0f} and "
+         f"{line['bytes_per_second_received']:,.0f} bytes/s"),
+        (f"            {line['frames_sent']:,} frames sent, {line['frames_resent']:,} of them again; "
+         f"{line['frames_received']:,} received, {line['frames_damaged']:,} damaged; {line['polls']:,} polls, "
+         f"{line['outages']} outages"),
+    ]
+
+
 def train(
     device: Annotated[str, typer.Option("--device", help="golden, golden:cuda, sim, sim:lanes=8,units=2.")] = "golden",
     mesh: given.Mesh = None,
@@ -100,7 +114,7 @@ def train(
         began = time.perf_counter()
         trainer.fit(source, epochs=epochs, checkpoint=checkpoint, progress=not quiet, callbacks=callbacks)
         seconds = time.perf_counter() - began
-        counters = target.counters()
+        counters, traffic = target.counters(), target.line()
         if out is not None:
             from ..sw_driver.report import write_report
             write_report(out / "report.html", trainer, source, seconds=seconds)
@@ -110,7 +124,7 @@ def train(
             "training": asdict(trainer.training), "seed": trainer.seed, "epochs": trainer.epoch,
             "train_samples": len(source.train), "test_samples": 0 if source.test is None else len(source.test),
             "train_accuracy": last["accuracy"], "test_accuracy": last["test_accuracy"], "seconds": seconds,
-            "history": entries.entries, "counters": counters,
+            "history": entries.entries, "counters": counters, "line": traffic,
             "check": None if checked is None else checked.result.as_dict()})
     if not quiet:
         score = "no test set" if last["test_accuracy"] is None else f"test accuracy {100 * last['test_accuracy']:.2f} %"
@@ -120,6 +134,8 @@ def train(
                 typer.echo(f"{what}: {place}")
         for line in engine_lines(counters):
             typer.echo(line)
+        for text in line_lines(traffic):
+            typer.echo(text)
         if gradient := target.info().get("gradient"):
             typer.echo(f"  weight gradient {gradient}")
         if checked is not None:

@@ -23,8 +23,8 @@ from .stuffing import Unstuffer
 EVENT = data.StructLayout({"session": 1, "asked": 1, "acked": 1, "resend": 1, "answer": 1, "missing": 1, "ack": 8,
                            "nonce": 8 * NONCE_BYTES})
 """What a frame means to the sending half, strobes of one cycle: `session` (a HELLO, with its nonce), `asked` (a HELLO
-without one: the answer tells the session that is on), `acked` (`ack` is good), `resend` (the host misses frames from `ack` on), `answer` (an answer is due), `missing` (that answer says that
-the chip misses frames)."""
+without one: the answer tells the session that is on), `acked` (`ack` is good), `resend` (the host misses frames from
+`ack` on), `answer` (an answer is due), `missing` (that answer says that the chip misses frames)."""
 
 STATE = data.StructLayout({"expected": 8, "window": 8})
 """What the sending half reports: the next sequence number, and how many maximum frames there is room for."""

@@ -4,6 +4,7 @@ import hashlib
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from importlib.metadata import version
 from pathlib import Path
@@ -141,7 +142,8 @@ def _compile(design: Design, work: Path, say, outside: Outside) -> None:
     run([compiler, *(work / f"{number}.o" for number in range(len(jobs))), "-o", work / "chip", "-pthread", "-latomic"])
 
 
-def _sources(work: Path, root: Path, modules, harness: Path) -> list[tuple[int, Path, list[str]]]:
+def _sources(work: Path, root: Path, modules: Iterable[str],
+             harness: Path) -> list[tuple[int, Path, list[str]]]:
     """(size, file, options) of all to compile: the harness, then the largest first, so that none is left for the end.
 
     What Verilator calls Slow runs once; as one file per module, for of small ones reading the same headers takes the
@@ -164,8 +166,8 @@ def _sources(work: Path, root: Path, modules, harness: Path) -> list[tuple[int, 
 def _tools(outside: Outside) -> list[str]:
     """What a simulator depends on beside its design."""
     verilator, compiler = find_verilator()[0], find_compiler()
-    return [outside.harness.read_text(), PLACE.read_text(), output([verilator, "--version"]), output([compiler, "--version"]),
-            *_VERILATE, *_COMPILE, *_FAST, *_LIBRARY, *_ONCE, processor()]
+    return [outside.harness.read_text(), PLACE.read_text(), output([verilator, "--version"]),
+            output([compiler, "--version"]), *_VERILATE, *_COMPILE, *_FAST, *_LIBRARY, *_ONCE, processor()]
 
 
 def _key(*parts: str) -> str:
@@ -181,7 +183,8 @@ def _entry(recipe: str, folder: Path, outside: Outside) -> Path | None:
                    for file in Path(place).rglob("*.py"))
     if max(file.stat().st_mtime for file in files) > _started():
         return None
-    return folder / f"recipe-{_key(recipe, version('amaranth'), *(file.read_text() for file in files), *_tools(outside))}"
+    key = _key(recipe, version("amaranth"), *(file.read_text() for file in files), *_tools(outside))
+    return folder / f"recipe-{key}"
 
 
 def _started() -> float:

@@ -1,6 +1,7 @@
 """A board on a serial port."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -9,13 +10,14 @@ from ...hw.contract.chip import ChipConfig
 from ..compile import check_method, mesh_size
 from ..errors import DeviceError
 from ..link.bus import Bus
-from ..link.host import HostLink
+from ..link.host import LONGEST_INTERVAL, HostLink
 from ..link.serial_port import BAUD, RECONNECT, SerialTransport
 from ..link.transport import LinkError
 from .chip import ChipDevice, read_identity
 
 GREETING = 5.0      # seconds that a board is given to answer at all
 PATIENCE = 30.0     # seconds of silence of a board that has answered
+_FRAMES = 10        # echoes on the line in the time of a full frame and its answer
 _FIELDS = {field.name: field.type for field in fields(ChipConfig)}
 
 
@@ -54,10 +56,11 @@ class SerialDevice(ChipDevice):
                  place: str = "even", notice: Callable[[str], None] | None = None, expected: dict | None = None):
         super().__init__()
         check_method(place)
-        self.place, self.port = place, port
+        self.place, self.port, self.baud = place, port, baud
         transport = SerialTransport(port, baud=baud, reconnect=reconnect, notice=notice)
         try:
             self._bus = Bus(_greeted(transport, patience))
+            _pace(self._bus)
             self._config = read_identity(self._bus)
             _compare(port, self._config, expected or {})
         except BaseException:
@@ -67,15 +70,14 @@ class SerialDevice(ChipDevice):
 
     @property
     def link(self) -> HostLink:
-        if self._bus is None:
-            raise DeviceError(f"{self.name} is closed; open it again")
-        return self._bus.link
+        return self.bus.link
 
     @property
     def bus(self) -> Bus:
         """Of the chip, for who looks at its memories."""
-        assert self._bus is not None, "the link says that it is closed"
-        return self.link and self._bus
+        if self._bus is None:
+            raise DeviceError(f"{self.name} is closed; open it again")
+        return self._bus
 
     def connect(self, network, training):
         if training is not None and not self._found.training:
@@ -83,7 +85,7 @@ class SerialDevice(ChipDevice):
         return self.bus, self._found
 
     def info(self):
-        return super().info() | {"port": self.port, "baud": self.link.transport.baud}
+        return super().info() | {"port": self.port, "baud": self.baud}
 
 
 def _greeted(transport: SerialTransport, patience: float) -> HostLink:
@@ -109,6 +111,14 @@ def _greeted(transport: SerialTransport, patience: float) -> HostLink:
             from None
     finally:
         transport.read = read
+
+
+def _pace(bus: Bus) -> None:
+    """Polls no more often than the line can answer: a round trip of an echo is a tenth of that of full frames."""
+    began = time.monotonic()
+    bus.sync()
+    link = bus.link
+    link.poll = min(max(link.poll, _FRAMES * (time.monotonic() - began)), LONGEST_INTERVAL)
 
 
 def _compare(port: str, found: ChipConfig, expected: dict) -> None:
@@ -148,8 +158,8 @@ def open_serial(argument: str | None, *, baud: int = BAUD, reconnect: float = RE
             raise DeviceError(f"{name} must be a number of at least {least}, not {value!r}")
     for name in expected:
         if name not in _FIELDS:
-            raise DeviceError(f"device 'serial' has no option {name!r}; it has baud, reconnect, patience, place, expect "
-                              f"and what a chip is expected to have: mesh, {', '.join(_FIELDS)}")
+            raise DeviceError(f"device 'serial' has no option {name!r}; it has baud, reconnect, patience, place, "
+                              f"expect, mesh and what else a chip may be expected to have: {', '.join(_FIELDS)}")
     if mesh is not None:
         expected["mesh_width"], expected["mesh_height"] = mesh_size(mesh)
     if expect is not None:

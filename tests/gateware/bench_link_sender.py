@@ -34,8 +34,8 @@ class Host:
             event = {"acked": 1, "ack": (self.count - random.choice((0, 0, 0, 1, 3))) % 256, "resend": int(self.lost)}
             self.lost = False
         word = at = 0
-        for name, width in (("session", 1), ("asked", 1), ("acked", 1), ("resend", 1), ("answer", 1), ("missing", 1), ("ack", 8),
-                            ("nonce", 32)):
+        for name, width in (("session", 1), ("asked", 1), ("acked", 1), ("resend", 1), ("answer", 1),
+                            ("missing", 1), ("ack", 8), ("nonce", 32)):
             word |= event.get(name, 0) << at
             at += width
         self.dut.i_event.value = word
