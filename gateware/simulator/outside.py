@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from amaranth.hdl import Value
 from amaranth.lib.wiring import Out
 
 _HERE = Path(__file__).parent
@@ -35,7 +36,7 @@ class Outside:
         for path, out in self.ports.items():
             if found[path][1] != out:
                 raise TypeError(f"{'.'.join(path)} of {self.what} must be an {'output' if out else 'input'}")
-        return {"_".join(path): (value, None) for path, (value, _) in found.items()}
+        return {"_".join(path): (Value.cast(value), None) for path, (value, _) in found.items()}
 
 
 PIPE = Outside(
