@@ -7,9 +7,11 @@ import typer
 from ..sw_driver.errors import AutapseError
 from .bench import bench
 from .board import boards, build, estimate, program
+from .doctor import doctor
 from .federate import federate_command
 from .info import info
 from .map import map_command
+from .sim_board import sim_board
 from .train import train
 from .verify import verify
 
@@ -27,6 +29,8 @@ app.command("build")(build)
 app.command("program")(program)
 app.command("estimate")(estimate)
 app.command("federate")(federate_command)
+app.command("sim-board")(sim_board)
+app.command("doctor")(doctor)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -133,7 +133,7 @@ class Terminal {
             }
             shown = options_.link;
         }
-        std::printf("%s\n", shown.c_str());
+        std::printf("serial:%s\n", shown.c_str());
         std::fflush(stdout);
     }
 

@@ -68,6 +68,18 @@ class ChipDevice(Device):
             raise DeviceError(f"{self.name} has no program; call load(network, training) first")
         return self._config
 
+    @property
+    def connected(self) -> bool:
+        """Whether there is a chip to speak to."""
+        return self._bus is not None
+
+    @property
+    def bus(self) -> Bus:
+        """Of the chip that is connected, for who looks at its memories; a DeviceError without one."""
+        if self._bus is None:
+            raise DeviceError(f"{self.name} is not connected; open it, or load a network")
+        return self._bus
+
     @abc.abstractmethod
     def connect(self, network, training) -> tuple[Bus, ChipConfig]:
         """The bus of a chip for this program, and its configuration."""

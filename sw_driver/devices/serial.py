@@ -72,13 +72,6 @@ class SerialDevice(ChipDevice):
     def link(self) -> HostLink:
         return self.bus.link
 
-    @property
-    def bus(self) -> Bus:
-        """Of the chip, for who looks at its memories."""
-        if self._bus is None:
-            raise DeviceError(f"{self.name} is closed; open it again")
-        return self._bus
-
     def connect(self, network, training):
         if training is not None and not self._found.training:
             raise DeviceError(f"the chip on {self.port} was built for inference alone; program one that trains")

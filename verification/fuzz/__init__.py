@@ -27,7 +27,7 @@ class FuzzError(Exception):
 
 
 def fuzz(size: int, *, seed: int, cache_dir=None, component=None) -> dict:
-    """Sends at least `size` bytes and returns counts: bytes, cycles, frames judged, good, bad and accepted, and by KINDS.
+    """Sends at least `size` bytes and returns counts: bytes, cycles, frames judged, good, bad and accepted, and KINDS.
 
     Parameters
     ----------
