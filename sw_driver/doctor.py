@@ -23,7 +23,8 @@ INFERRED = "382890ebbf3a96914db15ca1a102e1af03705df2bb77e6fa780dd068d762d5c1"
 _BATCH, _BATCHES = 3, 2
 _BLOCK = 16                 # words looked at around a power of two
 _ECHOES = 20
-_BULK = 16384               # bytes written and read to see how fast the line is
+_BULK = 1024, 1 << 18       # bytes written and read to see how fast the line is, at least and at most,
+_BULK_SECONDS = 2.0         # and about so long
 _WHOLE_SECONDS = 60.0       # what looking at every word may take, unless it is asked for
 _PATTERNS = (0x0000, 0xFFFF, 0x5555, 0xAAAA)
 _TESTED = (Space.SYNAPSES, Space.PARAMETERS, Space.ERRORS, Space.MEMBRANES, Space.HISTORY, Space.ACTIVE)
@@ -214,11 +215,16 @@ def _hashed(addresses: np.ndarray, turn: int, salt: int) -> np.ndarray:
 
 # Line
 
-def throughput(bus: Bus, config: ChipConfig, *, baud: int | None = None, size: int = _BULK) -> Finding:
+def throughput(bus: Bus, config: ChipConfig, *, baud: int | None = None) -> Finding:
     """Bytes per second in bulk, there and back, and the time of a round trip."""
-    words = np.random.default_rng(11).integers(1 << 16, size=min(size // 2, config.synapses * config.lanes),
-                                               dtype=np.uint16)
+    source, room = np.random.default_rng(11), config.synapses * config.lanes
+    words = source.integers(1 << 16, size=min(_BULK[0] // 2, room), dtype=np.uint16)
     bus.sync()
+    began = time.perf_counter()
+    bus.write(Space.SYNAPSES, 0, words)
+    bus.sync()
+    size = round(_BULK_SECONDS * 2 * len(words) / (time.perf_counter() - began))
+    words = source.integers(1 << 16, size=min(max(size, _BULK[0]), _BULK[1], 2 * room) // 2, dtype=np.uint16)
     trips = []
     for _ in range(_ECHOES):
         began = time.perf_counter()

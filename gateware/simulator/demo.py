@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..command import CommandProcessor
 from ..link import Link
+from ..uart import Uart, period_of
 
 MEMORY_SPACE = 1
+DEMO_CLOCK, DEMO_BAUD = 48e6, 3_000_000
 COUNTER_SPACE = 2   # words: frames whole, frames damaged, frames dropped, runs
 
 
@@ -106,4 +108,33 @@ class DemoChip(wiring.Component):
             reply.read_data.eq(Mux(answer_memory, read.data, counter)),
             reply.error.eq(Mux(bus.write, ~in_memory, answer_error)),
         ]
+        return m
+
+
+class DemoBoard(wiring.Component):
+    """`DemoChip` with its line on pins, at `baud` of a clock of `clock_hz`. Options and errors as of `DemoChip`.
+
+    Members
+    -------
+    i_rx, o_tx : the serial line
+    o_lights : bit 0, nothing is under way
+    """
+
+    i_rx: In(1, init=1)
+    o_tx: Out(1, init=1)
+    o_lights: Out(4)
+
+    def __init__(self, *, clock_hz=DEMO_CLOCK, baud=DEMO_BAUD, **options):
+        self._period = period_of(clock_hz, baud)
+        self._chip = DemoChip(**options)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.uart = uart = Uart(period=self._period)
+        m.submodules.chip = chip = self._chip
+        wiring.connect(m, uart.o_line, chip.i_line)
+        wiring.connect(m, chip.o_line, uart.i_line)
+        m.d.comb += [uart.i_rx.eq(self.i_rx), self.o_tx.eq(uart.o_tx)]
+        m.d.sync += self.o_lights[0].eq(~chip.o_busy)
         return m
