@@ -11,6 +11,7 @@ from ..sw_driver.compile import mesh_size
 from ..sw_driver.errors import DeviceError, SpecError
 from ..sw_driver.progress import Building
 from . import options as given
+from .board import _board
 
 
 def sim_board(
@@ -67,18 +68,14 @@ def build_board(name: str, *, chip: str | None = None, mesh: str | None = None, 
     DeviceError
         If a tool or a package is missing.
     """
+    board = _board(name)
     try:
-        from ..boards import boards
         from ..gateware.simulator.build import SimulatorError, build_simulator, find_simulator
         from ..gateware.simulator.outside import PINS
         from ..gateware.top import Top
     except ModuleNotFoundError as missing:
         raise DeviceError(f"simulating a board needs {missing.name}, which is not installed; "
                           "try pip install 'autapse[sim,serial]'") from None
-    known = boards()
-    if name not in known:
-        raise SpecError(f"there is no board {name!r}; there are {', '.join(sorted(known))}")
-    board = known[name]
     clock_hz = clock_hz or board.preset_hz
     changes = _changes(chip)
     if mesh is not None:

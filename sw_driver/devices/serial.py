@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 
+from ...boards import boards
 from ...hw.contract.chip import ChipConfig
 from ..compile import check_method, mesh_size
 from ..errors import DeviceError
@@ -124,16 +125,19 @@ def _compare(port: str, found: ChipConfig, expected: dict) -> None:
                           + "; program the board with the bitstream that was meant, or expect another one")
 
 
-def _from_file(path: str) -> dict:
-    """The configuration in a JSON file as `autapse build --json` or `autapse info --json` leaves it."""
+def _expected(path: str) -> dict:
+    """The preset of a board, or what a JSON file states that `autapse build` or `autapse info` left."""
+    known = boards()
+    if path in known:
+        return asdict(known[path].preset())
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except OSError as error:
-        raise DeviceError(f"cannot read the expected chip {path}: {error.strerror}") from None
-    except ValueError as error:
-        raise DeviceError(f"the expected chip {path} is no JSON: {error}") from None
-    for part in (content, content.get("device") if isinstance(content, dict) else None):
-        found = part.get("chip") if isinstance(part, dict) else None
+        raise DeviceError(f"the expected chip {path} is no board and cannot be read: {error.strerror}") from None
+    except (ValueError, TypeError) as error:
+        raise DeviceError(f"the expected chip {path} is no JSON of one: {error}") from None
+    for name, part in (("config", content), ("chip", content), ("chip", content.get("device"))):
+        found = part.get(name) if isinstance(part, dict) else None
         if isinstance(found, dict) and found.keys() <= _FIELDS.keys():
             return found
     raise DeviceError(f"{path} states no chip; give the JSON file that autapse build left")
@@ -142,8 +146,8 @@ def _from_file(path: str) -> dict:
 def open_serial(argument: str | None, *, baud: int = BAUD, reconnect: float = RECONNECT, patience: float = PATIENCE,
                 place: str = "even", notice: Callable[[str], None] | None = None, expect: str | None = None,
                 mesh: str | None = None, **expected) -> SerialDevice:
-    """A board: `argument` is its port. `expect` names a JSON file with the chip that it must hold; fields of
-    ChipConfig, and mesh as columns x rows, do the same one by one. The others are those of `SerialDevice`."""
+    """A board: `argument` is its port. `expect` names a board whose preset it must hold, or a JSON file with the chip;
+    fields of ChipConfig, and mesh as columns x rows, do the same one by one. The others are those of `SerialDevice`."""
     if not argument:
         raise DeviceError("name the port of the board, such as serial:/dev/ttyUSB0")
     for name, value, least in (("baud", baud, 1), ("reconnect", reconnect, 0), ("patience", patience, 0)):
@@ -156,6 +160,6 @@ def open_serial(argument: str | None, *, baud: int = BAUD, reconnect: float = RE
     if mesh is not None:
         expected["mesh_width"], expected["mesh_height"] = mesh_size(mesh)
     if expect is not None:
-        expected = _from_file(expect) | expected
+        expected = _expected(expect) | expected
     return SerialDevice(argument, baud=baud, reconnect=float(reconnect), patience=float(patience), place=place,
                         notice=notice, expected=expected)

