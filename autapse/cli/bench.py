@@ -53,7 +53,8 @@ def bench(
     = False,
     data: Annotated[Path | None, typer.Option("--data", help="Folder with the idx files of MNIST (engines, golden).")]
     = None,
-    device: Annotated[str | None, typer.Option("--device", help="Simulated chip: sim:lanes=8,units=2 (engines, mesh).")]
+    device: Annotated[str | None, typer.Option("--device", help="Simulated chip: sim:lanes=8,units=2 (engines, mesh); "
+                                               "a board, serial:/dev/ttyUSB0 (serial).")]
     = None,
     only: Annotated[str | None, typer.Option("--only", help="Run this configuration alone (synth), or this mesh beside "
                                              "one core (mesh).")] = None,

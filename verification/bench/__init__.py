@@ -30,6 +30,7 @@ SUBJECTS = {
     "sim": "cycles per second of the simulated chip with its driver, and what building it takes",
     "synth": "cells, DSP, block RAM and clock of fixed configurations, beside the last record",
     "link": "bytes per second and cycles per word through the host link of a simulated chip",
+    "serial": "bytes per second over the serial line of a board in a box, or of a board (--device)",
     "noc": "latency over load and saturation of the network on the chip, beside the limit of its topology",
 }
 
