@@ -301,7 +301,7 @@ class Fuzzer {
                 return damaged(line, good);
             }
             case 5: {   // ended early, with or without an escape
-                line.resize(1 + below(unsigned(inside)));
+                line.resize(1 + below(unsigned(inside) + 1));
                 if (below(2)) line.push_back(ESCAPE);
                 line.push_back(FLAG);
                 return damaged(line, good);
