@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...hw.contract.chip import ChipConfig
+from ...hw.contract.packet import HEADER_WORDS, MAX_WRITE_WORDS, Opcode
 from ...hw.contract.program import COUNTERS, LINK_COUNTS, LINKS, REGISTERS, Space, length, offsets
 from ..compile import CoreProgram, pack_layer, unpack_layer
 from ..compile.program import register_words
@@ -16,7 +17,20 @@ from .timeline import read_rows
 from .traces import queue_errors, queue_sample, slot_base
 
 _REGISTERS, _OVERFLOW = offsets(REGISTERS), offsets(REGISTERS)["overflow"]
+_WRITE, _FILL = HEADER_WORDS[Opcode.WRITE], HEADER_WORDS[Opcode.FILL]
 _OWN = ("classes", "present", "mirror_rows")    # registers that cores of a mesh have each for itself
+
+
+def stretches(words: np.ndarray) -> list[tuple[int, int]]:
+    """[first, last) of the parts of `words` to send over zeros; all of them in one where that is less on the line."""
+    busy = np.flatnonzero(words)
+    if not len(busy):
+        return []
+    cuts = np.flatnonzero(np.diff(busy) > _WRITE) + 1
+    parts = [(int(part[0]), int(part[-1]) + 1) for part in np.split(busy, cuts)]
+    cost = sum(last - first + _WRITE * -(-(last - first) // MAX_WRITE_WORDS) for first, last in parts)
+    whole = len(words) + _WRITE * -(-len(words) // MAX_WRITE_WORDS)
+    return parts if cost + _FILL < whole else [(0, len(words))]
 
 
 class Cores:
@@ -159,10 +173,15 @@ class Cores:
     # Samples
 
     def load_sample(self, words: np.ndarray, slot: int) -> None:
-        """Input rows to a slot, at once at all cores that read them."""
+        """Input rows to a slot, at once at all cores that read them; long stretches of silence are filled, not sent."""
         base = self._readers[0].places[0].spikes_in + slot_base(self.config, Space.SPIKES, slot)
+        base *= 2 if self.config.lanes > 16 else 1
         self._select(*self._readers)
-        self.bus.write(Space.SPIKES, base * (2 if self.config.lanes > 16 else 1), words)
+        parts = stretches(words)
+        if parts != [(0, len(words))]:
+            self.bus.fill(Space.SPIKES, base, count=len(words), value=0)
+        for first, last in parts:
+            self.bus.write(Space.SPIKES, base + first, words[first:last])
 
     def write_classes(self, space: Space, values: np.ndarray, slot: int) -> None:
         """Targets or errors, one per class, to the cores that have the classes, padded to whole beats."""
