@@ -21,7 +21,7 @@ constexpr uint8_t FLAG = 0x7E, ESCAPE = 0x7D, XOR = 0x20;
 constexpr unsigned HELLO = 1, RESEND = 0x10, POLL = 0x20, FRESH = 0x40;
 constexpr size_t BARE = 8, LONGEST = 264;
 constexpr int VERSION = 2;
-constexpr int SETTLES = 2000;   // cycles after which an idle line must have answered
+constexpr int SETTLES = 800;    // cycles after which an idle line must have answered
 using Bytes = std::vector<uint8_t>;
 
 uint32_t table[256];
@@ -123,7 +123,7 @@ class Fuzzer {
         greet();
         // Of what follows all is random, but its proportions differ from segment to segment.
         const unsigned calm = below(8);
-        for (unsigned n = 0, count = 20 + below(200); n < count; n++) {
+        for (unsigned n = 0, count = 100 + below(900); n < count; n++) {
             if (below(8) < calm) in_order();
             else strange();
         }
