@@ -11,9 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..sw_driver.compile.mapping import Mapping, as_dict, map_network
-from ..sw_driver.compile.methods import mesh_size
+from ..sw_driver.compile.methods import EVEN, METHODS, check_method, mesh_size
 from ..sw_driver.compile.partition import SPREADS
-from ..sw_driver.compile.place import PLACERS, placer
 from ..sw_driver.compile.work import Activity, measured_activity
 from ..sw_driver.data import load_data
 from ..sw_driver.errors import SpecError
@@ -33,7 +32,8 @@ def map_command(
     lanes: Annotated[int, typer.Option("--lanes", help="Synapses that an engine adds per cycle.")] = 8,
     units: Annotated[int | None, typer.Option("--units", help="Neurons that a neuron unit finishes per cycle [2].")]
     = None,
-    place: Annotated[str, typer.Option("--place", help="Placement: " + ", ".join(PLACERS) + ".")] = "annealed",
+    place: Annotated[str, typer.Option("--place", help="Cuts and placement, as for train: "
+                                      + ", ".join(METHODS) + ".")] = EVEN,
     spread: Annotated[str, typer.Option("--spread", help="all: any core takes of any layer; layers: layers on cores of "
                                         "their own.")] = SPREADS[0],
     seed: given.Seed = 0,
@@ -54,7 +54,7 @@ def map_command(
 ) -> int:
     """Cut a network over the cores of a mesh, place the cuts, and predict cycles, link loads and memory."""
     width, height = mesh_size(mesh)
-    placer(place)
+    check_method(place)
     _check_core(lanes, units)
     if plot is not None:
         from ..verification.bench.show import check_format
@@ -121,7 +121,7 @@ def _print(found: Mapping, console: Console) -> None:
                   highlight=False)
     console.print(f"work {found.activity.source}", highlight=False)
     _print_cores(found, console)
-    table = _table("placement, flits per sample", "method", "mean of links", "fullest link", "cost", "to row-major",
+    table = _table("cuts (even; by work) and placement, flits per sample", "method", "mean of links", "fullest link", "cost", "to row-major",
                    "flit-hops")
     for name, cost in found.costs.items():
         share = cost.total / found.costs["row-major"].total - 1 if found.costs["row-major"].total else 0.0

@@ -1,5 +1,6 @@
 """Ways to plan which core of a mesh holds which neurons, by the names that users give."""
 
+import difflib
 from collections.abc import Callable
 
 from ...hw.contract.chip import MAX_NODES
@@ -11,6 +12,8 @@ from .place import PLACERS, placed, placer
 from .plan import Plan
 from .traffic import traffic_of
 from .work import assumed_activity, work_of
+
+EVEN = "even"   # what train and verify take unless told
 
 # A method takes (network, training, mesh_width, mesh_height, lanes) and always gives the same plan for the same.
 Method = Callable[[Network, TrainingSpec | None, int, int, int], Plan]
@@ -26,9 +29,9 @@ def _worked(place: str) -> Method:
     return method
 
 
-# "even" spreads groups without looking at their work; the others cut by work (see partition) and place the cuts.
+# EVEN spreads groups without looking at their work; the others cut by work (see partition) and place the cuts.
 METHODS: dict[str, Method] = {
-    "even": lambda network, training, width, height, lanes: even_plan(network, width, height, lanes),
+    EVEN: lambda network, training, width, height, lanes: even_plan(network, width, height, lanes),
     **{name: _worked(name) for name in PLACERS},
 }
 
@@ -42,7 +45,9 @@ def plan_by(method: str, network: Network, training: TrainingSpec | None, *, mes
 def check_method(method: str) -> Method:
     """The method of this name, or a SpecError that names all."""
     if method not in METHODS:
-        raise SpecError(f"there is no placement {method!r}; known are {', '.join(METHODS)}")
+        near = difflib.get_close_matches(method, METHODS, n=1, cutoff=0.4)
+        meant = f", did you mean {near[0]!r}" if near else ""
+        raise SpecError(f"there is no placement {method!r}{meant}; there are {', '.join(METHODS)}")
     return METHODS[method]
 
 

@@ -102,7 +102,7 @@ def test_without_net_the_data_decides(tmp_path, capsys):
     (["train", "--device", "sim", "--mesh", "0x3"], "a mesh has from 1 to 20 cores, 0x3 is 0"),
     (["train", "--device", "sim", "--mesh", "7x3"], "a mesh has from 1 to 20 cores, 7x3 is 21"),
     (["verify", "--mesh", "many"], "a mesh is columns x rows, such as 5x4, not 'many'"),
-    (["verify", "--mesh", "2x1", "--place", "best"], "there is no placement 'best'; known are even"),
+    (["verify", "--mesh", "2x1", "--place", "best"], "there is no placement 'best'; there are even"),
     (["verify", "--place", "even"], "place is for a mesh of cores; give mesh too, such as mesh=5x4"),
     (["train", "--mesh", "2x1"], "--mesh is for the simulated chip, not for golden; name the device sim"),
     (["verify", "--devices", "golden,golden", "--lanes", "4"], "--lanes is for the simulated chip, not for golden"),

@@ -35,11 +35,28 @@ def test_json_holds_the_whole_mapping(tmp_path, capsys):
     assert {(cut["layer"], cut["last"] - cut["first"]) for cut in found["cuts"]} >= {(0, 8)}
     assert sum(cut["last"] - cut["first"] for cut in found["cuts"] if cut["layer"] == 0) == 24
     assert len(found["memory"]) == 3 and len(found["links"]) == 4
-    assert set(found["costs"]) == {"row-major", "serpentine", "random", "annealed"}
+    assert set(found["costs"]) == {"even", "row-major", "serpentine", "random", "annealed"}
+    assert found["placement"] == "even"
     assert found["cycles"]["batch"] == pytest.approx(4 * found["cycles"]["sample"])
     again = tmp_path / "again.json"
     assert run([*QUICK, "--json", str(again), "--quiet"]) == 0
     assert json.loads(again.read_text()) == found
+
+
+def test_what_train_would_do_is_what_is_shown(tmp_path):
+    from autapse.sw_driver.compile.methods import METHODS, plan_by
+    from autapse.sw_driver.network import LI, LIF, Linear, Network, TrainingSpec
+
+    network = Network([Linear(40, 24), LIF(), Linear(24, 10), LI()], steps=3)
+    shown = {}
+    for method in METHODS:
+        file = tmp_path / f"{method}.json"
+        assert run([*QUICK, "--mesh", "3x2", "--lanes", "4", "--place", method, "--json", str(file), "--quiet"]) == 0
+        shown[method] = [(cut["layer"], cut["first"], cut["last"], cut["core"])
+                         for cut in json.loads(file.read_text())["cuts"]]
+        plan = plan_by(method, network, TrainingSpec(batch=4), mesh_width=3, mesh_height=2, lanes=4)
+        assert shown[method] == [(cut.layer, cut.first, cut.last, cut.core) for cut in plan.cuts], method
+    assert shown["even"] != shown["row-major"]
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])
@@ -75,12 +92,15 @@ REFUSED = [
     ([SIZES, "--mesh", "0x4"], "a mesh has from 1 to 20 cores, 0x4 is 0"),
     ([SIZES, "--mesh", "5x5"], "a mesh has from 1 to 20 cores, 5x5 is 25"),
     ([SIZES, "--mesh", "five"], "a mesh is columns x rows, such as 5x4, not 'five'"),
-    ([SIZES, "--place", "anealed"], "there is no placement 'anealed', did you mean 'annealed'; there are row-major, s"),
+    ([SIZES, "--place", "anealed"], "there is no placement 'anealed', did you mean 'annealed'; there are even, row-major, s"),
     ([SIZES, "--lanes", "6"], "--lanes must be a power of two from 1 to 16, not 6"),
     ([SIZES, "--lanes", "32"], "--lanes must be a power of two from 1 to 16, not 32"),
     ([SIZES, "--lanes", "4", "--units", "8"], "--units must be a power of two from 1 to 4, not 8"),
     ([SIZES, "--spread", "wide"], "spread must be all or layers, not 'wide'"),
-    ([SIZES, "--synapses", "100"], ("no cut of layer 0 of 40-24-10 fits: a core with one group of 8 of its neurons "
+    ([SIZES, "--spread", "layers"], "spread 'layers' is of cuts by work, not of even ones; place them by row-major, ser"),
+    ([SIZES, "--synapses", "100", "--mesh", "2x1"], ("the even cuts of 40-24-10 need 416 rows of synapses at core 0, "
+                                                     "it has 100, 316 too few; use more cores")),
+    ([SIZES, "--place", "annealed", "--synapses", "100"], ("no cut of layer 0 of 40-24-10 fits: a core with one group of 8 of its neurons "
                                     "needs 160 rows of synapses, it has 100, 60 too few; use fewer inputs or cores "
                                     "with more synapses")),
     (["40-x-10"], "NET must be sizes such as 64-128-10, or a .toml or .py file, not '40-x-10'"),

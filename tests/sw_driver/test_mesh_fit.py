@@ -184,7 +184,7 @@ def test_a_plan_of_ones_own_is_taken():
     ("sim:mesh=5", SpecError, "a mesh is columns x rows, such as 5x4, not 5"),
     ("sim:mesh=-1x2", SpecError, "a mesh is columns x rows, such as 5x4, not '-1x2'"),
     ("sim:mesh=2x2x2", SpecError, "a mesh is columns x rows, such as 5x4, not '2x2x2'"),
-    ("sim:mesh=2x1,place=best", SpecError, "there is no placement 'best'; known are "),
+    ("sim:mesh=2x1,place=best", SpecError, "there is no placement 'best'; there are "),
     ("sim:place=even", DeviceError, "place is for a mesh of cores; give mesh too, such as mesh=5x4"),
     ("sim:mesh_width=2", DeviceError, "the simulated chip takes its mesh as columns x rows, such as mesh=5x4"),
     ("sim:mesh=2x1,gradient=running", DeviceError, "the cores of a mesh form their gradient at the batch's end"),
