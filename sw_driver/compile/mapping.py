@@ -9,8 +9,8 @@ from ..network import Network, TrainingSpec
 from .balance import Balance, balance
 from .even import even_plan
 from .memory import core_bits, core_rows
-from .partition import SPREADS, is_exact, partition
 from .methods import EVEN, check_method
+from .partition import SPREADS, is_exact, partition
 from .place import PLACERS, Cost, cost_of, placed
 from .plan import Plan
 from .predict import Prediction, Progress, predict

@@ -106,17 +106,22 @@ class Cores:
     def write_state(self, state: Sequence[LayerState]) -> None:
         """Weights, remainders and momenta to their owners, and weights to where they are mirrored.
 
-        Tables of zeros, as remainders and momenta are at first, cost next to nothing: all cores are cleared at once.
+        Tables of zeros, as remainders and momenta are at first, take no words on the line: the cores of a mesh are
+        cleared all at once if there is one, a core alone clears just these.
         """
-        lanes = self.config.lanes
-        self._select(*self.programs)
-        self.bus.fill(Space.SYNAPSES, 0, count=lanes * self.config.synapses, value=0)
+        lanes, alone = self.config.lanes, self.config.nodes == 1
+        if not alone and any(self._is_zero(state, core, table) for core in self.programs
+                             for table in self._tables(core)):
+            self._select(*self.programs)
+            self.bus.fill(Space.SYNAPSES, 0, count=lanes * self.config.synapses, value=0)
         for core in self._each():
             for layer, row, name, bias in self._tables(core):
                 place, cut = core.places[layer], slice(core.cuts[layer].first, core.cuts[layer].last)
-                weight, bias = getattr(state[layer], name)[:, cut], getattr(state[layer], bias)
-                if not (weight.view(np.uint16).any() or (bias is not None and bias.view(np.uint16).any())):
+                if self._is_zero(state, core, (layer, row, name, bias)):
+                    if alone:
+                        self.bus.fill(Space.SYNAPSES, row * lanes, count=place.groups * place.row_step * lanes, value=0)
                     continue
+                weight, bias = getattr(state[layer], name)[:, cut], getattr(state[layer], bias)
                 self.bus.write(Space.SYNAPSES, row * lanes, pack_layer(
                     weight, None if bias is None else bias[cut], row_step=place.row_step, groups=place.groups,
                     lanes=lanes))
@@ -124,6 +129,14 @@ class Cores:
                 cut = slice(core.cuts[layer].first, core.cuts[layer].last)
                 self.bus.write(Space.SYNAPSES, mirror.base * lanes, pack_layer(
                     state[layer + 1].weight[cut], None, row_step=mirror.row_step, groups=mirror.groups, lanes=lanes))
+
+    @staticmethod
+    def _is_zero(state: Sequence[LayerState], core: CoreProgram, table: tuple) -> bool:
+        """Whether all words are zero that a core keeps in a table."""
+        layer, _, name, bias = table
+        words, biases = getattr(state[layer], name), getattr(state[layer], bias)
+        cut = slice(core.cuts[layer].first, core.cuts[layer].last)
+        return not (words[:, cut].view(np.uint16).any() or (biases is not None and biases.view(np.uint16).any()))
 
     def read_state(self) -> list[LayerState]:
         """Weights, remainders and momenta of all owners."""

@@ -1,5 +1,10 @@
 """Cycles of training the same network on one core and on meshes: readouts and the state after a batch are compared."""
 
+import os
+import tempfile
+import time
+from contextlib import contextmanager
+
 import numpy as np
 
 from ...sw_driver.compile import mesh_size
@@ -19,6 +24,7 @@ _LEGEND = (
     "cycles: of one batch, forward to update, as the chip counts them; speed-up: those of one core over these",
     "per core: speed-up over cores; words: readouts, and weights, remainders and momenta after the update",
     "cycles/s: simulated cycles per second of processor time, loading and reading back included",
+    "build: seconds from an empty cache until the simulator runs and has its program; work: of processors",
 )
 
 
@@ -45,7 +51,8 @@ def measure(*, quick: bool, say, only: str | None = None, device: str = "sim:lan
     rows: list[dict] = []
     for mesh in (None, *meshes):
         name = device if mesh is None else f"{device}{',' if ':' in device else ':'}mesh={mesh}"
-        found, figures = _train(load, training, name, say)
+        with _cache(anew=not quick):
+            found, figures = _train(load, training, name, say)
         compared = Verification(devices=("golden", name))
         compared.compare("readout", golden[0], found[0], batch=0, axes=("sample", "neuron"))
         compared.compare_state(0, golden[1], found[1])
@@ -55,7 +62,8 @@ def measure(*, quick: bool, say, only: str | None = None, device: str = "sim:lan
         rows.append({"mesh": mesh or "one core", "cores": cores, "cycles": figures["cycles"],
                      "per sample": figures["cycles"] / BATCH, "speed-up": first / figures["cycles"],
                      "per core": first / figures["cycles"] / cores, "words": compared.compared.total(),
-                     "differ": compared.different.total(), "cycles/s": figures["rate"]})
+                     "differ": compared.different.total(), "cycles/s": figures["rate"],
+                     **({} if quick else {"build (s)": figures["build"], "work (s)": figures["work"]})})
     return {
         "title": "Mesh: one batch on one core and on many",
         "settings": {"device": device, "network": str(load.network), "steps": STEPS, "batch": BATCH},
@@ -75,7 +83,9 @@ def _train(load: Workload, training: TrainingSpec, name: str, say) -> tuple[tupl
     loss = Loss(load.network, training, target=1.0, other=_OTHER)
     spikes = load.samples.spikes(np.arange(BATCH), STEPS)
     with open_device(name, **options) as device:
+        begin, work = time.perf_counter(), sum(os.times()[:4])
         device.load(load.network, training)
+        built = {"build": time.perf_counter() - begin, "work": sum(os.times()[:4]) - work}
         device.write_state(load.network.initial_state(SEED))
         result = device.accumulate(spikes, targets=loss.targets(load.samples.labels[:BATCH]))
         device.update(samples=BATCH, learning_rate=training.learning_rate, momentum=training.momentum)
@@ -83,7 +93,24 @@ def _train(load: Workload, training: TrainingSpec, name: str, say) -> tuple[tupl
         state: list[LayerState] = device.read_state()
         device.check()      # weights that two cores have
         cycles = device.counters().get("chip", {}).get("cycles", 0)
-    return (result.readouts, state), {"cycles": cycles, "rate": _rate(device)}
+    return (result.readouts, state), {"cycles": cycles, "rate": _rate(device), **built}
+
+
+@contextmanager
+def _cache(*, anew: bool):
+    """An empty cache of simulators, forgotten at the end, if all is to be built anew."""
+    if not anew:
+        yield
+        return
+    before = os.environ.get("AUTAPSE_CACHE")
+    with tempfile.TemporaryDirectory(prefix="autapse-bench-") as folder:
+        os.environ["AUTAPSE_CACHE"] = folder
+        try:
+            yield
+        finally:
+            os.environ.pop("AUTAPSE_CACHE")
+            if before is not None:
+                os.environ["AUTAPSE_CACHE"] = before
 
 
 def _rate(device: Device) -> float | None:
