@@ -121,8 +121,8 @@ def _print(found: Mapping, console: Console) -> None:
                   highlight=False)
     console.print(f"work {found.activity.source}", highlight=False)
     _print_cores(found, console)
-    table = _table("cuts (even; by work) and placement, flits per sample", "method", "mean of links", "fullest link", "cost", "to row-major",
-                   "flit-hops")
+    table = _table("placement (even has cuts of its own), flits per sample", "method", "mean of links", "fullest link",
+                   "cost", "to row-major", "flit-hops")
     for name, cost in found.costs.items():
         share = cost.total / found.costs["row-major"].total - 1 if found.costs["row-major"].total else 0.0
         table.add_row(f"{name} *" if name == found.method else name, f"{cost.mean:,.1f}", f"{cost.maximum:,.1f}",

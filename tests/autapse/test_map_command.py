@@ -92,17 +92,17 @@ REFUSED = [
     ([SIZES, "--mesh", "0x4"], "a mesh has from 1 to 20 cores, 0x4 is 0"),
     ([SIZES, "--mesh", "5x5"], "a mesh has from 1 to 20 cores, 5x5 is 25"),
     ([SIZES, "--mesh", "five"], "a mesh is columns x rows, such as 5x4, not 'five'"),
-    ([SIZES, "--place", "anealed"], "there is no placement 'anealed', did you mean 'annealed'; there are even, row-major, s"),
+    ([SIZES, "--place", "anealed"], "there is no placement 'anealed', did you mean 'annealed'; there are even, row-m"),
     ([SIZES, "--lanes", "6"], "--lanes must be a power of two from 1 to 16, not 6"),
     ([SIZES, "--lanes", "32"], "--lanes must be a power of two from 1 to 16, not 32"),
     ([SIZES, "--lanes", "4", "--units", "8"], "--units must be a power of two from 1 to 4, not 8"),
     ([SIZES, "--spread", "wide"], "spread must be all or layers, not 'wide'"),
-    ([SIZES, "--spread", "layers"], "spread 'layers' is of cuts by work, not of even ones; place them by row-major, ser"),
+    ([SIZES, "--spread", "layers"], "spread 'layers' is of cuts by work, not of even ones; place them by row-major"),
     ([SIZES, "--synapses", "100", "--mesh", "2x1"], ("the even cuts of 40-24-10 need 416 rows of synapses at core 0, "
                                                      "it has 100, 316 too few; use more cores")),
-    ([SIZES, "--place", "annealed", "--synapses", "100"], ("no cut of layer 0 of 40-24-10 fits: a core with one group of 8 of its neurons "
-                                    "needs 160 rows of synapses, it has 100, 60 too few; use fewer inputs or cores "
-                                    "with more synapses")),
+    ([SIZES, "--place", "annealed", "--synapses", "100"], (
+        "no cut of layer 0 of 40-24-10 fits: a core with one group of 8 of its neurons needs 160 rows of synapses, it "
+        "has 100, 60 too few; use fewer inputs or cores with more synapses")),
     (["40-x-10"], "NET must be sizes such as 64-128-10, or a .toml or .py file, not '40-x-10'"),
     ([SIZES, "--plot", "map.txt"], "--plot must end in .svg, .png, .pdf, not 'map.txt'"),
     ([SIZES, "--data", "digits"], "data digits has 64 inputs, the network 40"),
