@@ -27,6 +27,8 @@ flags included.
 - Around every word and every tie: one unit to both sides, and each single bit that must reach sticky; both signs; every
   power of two of the format, one unit to both sides.
 - {lanes} multipliers side by side in the simulation, processes: {jobs}. Compiled with {compiler}.
+
+Behind the same marker, with its record in [noc.md](noc.md): the proof of a router with four links.
 """
 
 

@@ -62,6 +62,7 @@ PROOFS = {
     "guard": Proof(GuardContract),
     **{f"router {node} of {shape}": Proof(partial(router_of, shape, node, rounds), slow=not node)
        for shape, node, rounds in _ROUNDS},
+    "router 1 of 2x2, 2 flits": Proof(partial(router_of, MeshShape(2, 2), 1, {Side.SOUTH: 12}, flits=2), slow=True),
     "mesh 2x1, 1 channel": Proof(lambda: MeshContract(MeshShape(2, 1), channels=1), depth=10),
     "mesh 2x1, 2 channels": Proof(lambda: MeshContract(MeshShape(2, 1), channels=2), depth=8),
 }
