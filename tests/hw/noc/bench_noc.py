@@ -48,6 +48,15 @@ PATTERNS = {
 }
 
 
+def most_cycles(links):
+    """From a packet's last flit handed over to its last one taken, as `Router` says: W(h) at each router, h links
+    before its destination, behind at most three others in the buffer."""
+    waits = [16]
+    for _ in range(links + 1):
+        waits.append(5 * (4 * waits[-1] + 3 * 5 * 16))
+    return 4 * sum(waits)
+
+
 @only("traffic")
 async def what_is_sent_arrives_once_and_in_order(dut):
     """Every pattern on every channel, without stalls and with many."""
@@ -55,14 +64,19 @@ async def what_is_sent_arrives_once_and_in_order(dut):
         net = Network(dut, SHAPE, stall_in=stall_in, stall_out=stall_out, clock=not stall_in)
         await net.start()
         for name, pattern in PATTERNS.items():
-            before = net.arrived
+            before, packets = net.arrived, []
             for _ in range(PARAMETERS["packets"]):
                 for source in PLACES:
                     for channel in range(3):
                         mask = pattern(source)
                         if mask is not None:
-                            net.packet(source, mask, random.choice((1, 1, 2, 3, 5, 8, 15, 16)), channel)
+                            flits = random.choice((1, 1, 2, 3, 5, 8, 15, 16))
+                            packets.append((source, net.packet(source, mask, flits, channel)))
             await net.finish()
+            if not stall_out:
+                for source, packet in packets:
+                    for to, cycle in packet.arrivals.items():
+                        assert cycle - packet.sent <= most_cycles(SHAPE.hops(source, to)), (name, source, to)
             assert net.arrived - before >= PARAMETERS["packets"], name
         assert int(dut.dropped.value) == 0
 
