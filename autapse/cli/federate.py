@@ -9,7 +9,16 @@ import typer
 from ..sw_driver.data import load_data
 from ..sw_driver.errors import SpecError
 from ..sw_driver.federated.appfolder import write_app
-from ..sw_driver.federated.run import ENGINES, Plan, Result, check_parts, compare, devices_for, federate
+from ..sw_driver.federated.run import (
+    ENGINES,
+    Plan,
+    Result,
+    check_comparison,
+    check_parts,
+    compare,
+    devices_for,
+    federate,
+)
 from ..sw_driver.federated.settings import KEEP, STRATEGIES, Settings
 from ..sw_driver.federated.split import KINDS
 from ..sw_driver.network import TrainingSpec
@@ -126,6 +135,9 @@ def federate_command(
                                              "and logs in this directory.")] = None,
     write_app_: Annotated[Path | None, typer.Option("--write-app", help="Write the folder that `flwr run` submits to a "
                                                     "hub, and do no more.")] = None,
+    node: Annotated[list[int] | None, typer.Option("--node", help="With --write-app: the number that Flower gave the "
+                                                   "key of a worker; given again for each, the first is worker 0's.")] =
+    None,
     json: given.Json = None,
     quiet: given.Quiet = False,
 ) -> int:
@@ -155,30 +167,43 @@ def federate_command(
             seed=seed, other=other, remainders=remainders, momenta=momenta, compress=compress or "none",
             strategy=strategy, proximal_mu=proximal_mu, server_momentum=server_momentum, trim=trim,
             malicious=malicious, guard=guard, timeout=timeout, min_workers=min_workers, score_workers=score_workers)
+    if node and write_app_ is None:
+        raise SpecError("--node is for --write-app; elsewhere autapse registers the keys itself")
+    if node and len(set(node)) != settings.workers:
+        raise SpecError(f"{len(set(node))} nodes were named for {settings.workers} workers; name one for each")
     if write_app_ is not None:
         check_parts(settings)
         place = str(out or Path("federation"))
-        write_app(write_app_, settings, out=place, resume=resume is not None)
+        write_app(write_app_, settings, out=place, resume=resume is not None,
+                  nodes={number: worker for worker, number in enumerate(node or [])})
         if not quiet:
             typer.echo(f"{write_app_}: submit it with flwr run {write_app_} HUB --stream; the hub leaves its state in "
                        f"{place}")
         return 0
+    if compare_:
+        check_comparison(settings)
     if out is not None:
         from ..sw_driver.report import require_report
         require_report()
     devices = devices_for(device or ["golden"], settings.workers)
     plan = Plan(engine=engine, out=out, resume=resume is not None, jobs=jobs, port=port, secure=secure)
     result = _run(settings, devices, plan, quiet)
+    _leave(result, out, json)
     if compare_:
+        # What was trained is written already: the comparison may take longer than its user has.
         result.compared = compare(settings, say=lambda sentence: None if quiet else typer.echo(sentence, err=True))
-    given.write_json(json, result.as_dict())
-    if out is not None:
-        from ..sw_driver.federated.report import write_report
-        write_report(out / "report.html", result)
+        _leave(result, out, json)
     if not quiet:
         for line in _summary(result, out):
             typer.echo(line)
     return 0
+
+
+def _leave(result: Result, out: Path | None, json: Path | None) -> None:
+    given.write_json(json, result.as_dict())
+    if out is not None:
+        from ..sw_driver.federated.report import write_report
+        write_report(out / "report.html", result)
 
 
 def _run(settings: Settings, devices: list[str], plan: Plan, quiet: bool) -> Result:

@@ -12,6 +12,7 @@ import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from .exact import join
 from .kept import Kept
 from .settings import Settings
 from .wire import decode_change, encode_change, largest, pack, parse_compression, rounded, unpack
-from .worker import part_of, train_round
+from .worker import TooSlow, part_of, train_round
 
 LOCK_WAIT = 10.0  # seconds that a worker waits for a device that an earlier process still holds
 
@@ -38,18 +39,33 @@ class Post:
 
     def __init__(self):
         self._devices: dict[tuple[str, int], Device] = {}
-        self._locks: list = []
+        self._locks: dict[tuple[str, int], TextIO] = {}
         self._parts: dict[tuple[str, int, str | None], tuple[SpikeSet, SpikeSet | None]] = {}
 
     def device(self, name: str, worker: int) -> Device:
         """The device `name` of a worker, opened at the first call."""
         if (name, worker) not in self._devices:
             if name.partition(":")[0] not in ("golden", "sim"):
-                self._lock(name)
-            self._devices[name, worker] = open_device(name)
+                if any(held == name for held, _ in self._locks):
+                    raise DeviceError(f"device {name!r} is another worker's of this process; name one for each worker")
+                self._locks[name, worker] = self._lock(name)
+            try:
+                self._devices[name, worker] = open_device(name)
+            except BaseException:
+                self.release(name, worker)
+                raise
         return self._devices[name, worker]
 
-    def _lock(self, name: str) -> None:
+    def release(self, name: str, worker: int) -> None:
+        """Closes the device of a worker and frees its lock: after a failure it is opened anew, not found broken."""
+        device, lock = self._devices.pop((name, worker), None), self._locks.pop((name, worker), None)
+        if device is not None:
+            with suppress(AutapseError, OSError):
+                device.close()
+        if lock is not None:
+            lock.close()
+
+    def _lock(self, name: str) -> TextIO:
         """One process per board: a worker that was killed may leave a process that still talks to it."""
         path = Path(tempfile.gettempdir()) / f"autapse-{hashlib.sha256(name.encode()).hexdigest()[:16]}.lock"
         file = path.open("w")
@@ -63,7 +79,7 @@ class Post:
                     file.close()
                     raise DeviceError(f"device {name!r} is held by another process; end that one first") from None
                 time.sleep(0.2)
-        self._locks.append(file)
+        return file
 
     def part(self, settings: Settings, worker: int, data: str | None) -> tuple[SpikeSet, SpikeSet | None]:
         """What the worker trains on and is scored on."""
@@ -74,12 +90,9 @@ class Post:
 
     def close(self) -> None:
         """Closes every device and forgets the data."""
-        for device in self._devices.values():
-            with suppress(AutapseError, OSError):
-                device.close()
-        for file in self._locks:
-            file.close()
-        self._devices, self._locks, self._parts = {}, [], {}
+        for name, worker in (*self._devices, *self._locks):
+            self.release(name, worker)
+        self._parts = {}
 
 
 POST = Post()
@@ -94,9 +107,9 @@ def failed(message: Message, worker: int, sentence: str) -> Message:
 
 def _received(message: Message, settings: Settings, kept: Kept) -> np.ndarray:
     """The weights (synapses,) that the hub sent, whole or as a change to those of an earlier round."""
-    arrays, about = message.content.array_records["arrays"], message.content.config_records["config"]
-    if "weight" in arrays:
-        return arrays["weight"].numpy()
+    about = message.content.config_records["config"]
+    if "change" not in about:
+        return message.content.array_records["arrays"]["weight"].numpy()
     wanted = int(about["base"])  # type: ignore[arg-type]
     if wanted == 0:
         base = pack(settings.build_network().initial_state(settings.seed), "weight")
@@ -104,34 +117,40 @@ def _received(message: Message, settings: Settings, kept: Kept) -> np.ndarray:
         base = kept.vectors["base"]
     else:
         raise AutapseError(f"lacks the weights of round {wanted} that the hub's change is made to; it was restarted")
-    change = decode_change(arrays["change"].numpy(), base.size)
+    change = decode_change(about["change"], base.size)  # type: ignore[arg-type]
     return rounded(base.astype(np.float64) + change.astype(np.float64))
 
 
 def train(message: Message, context: Context) -> Message:
     """A round of local training: the answer holds weights or a change of them, and how it went."""
     worker = int(context.node_config.get("partition-id", -1))
+    device = str(context.node_config.get("device", "golden"))
     try:
         settings = Settings.from_json(str(context.run_config["settings"]))
         if not 0 <= worker < settings.workers:
             raise AutapseError(f"partition-id is {worker}; with {settings.workers} workers it is from 0 to "
                                f"{settings.workers - 1}")
-        return _train(message, context, settings, worker)
+        return _train(message, context, settings, worker, device)
+    except TooSlow as error:
+        return failed(message, worker, str(error))
     except AutapseError as error:
+        POST.release(device, worker)
         return failed(message, worker, str(error))
     except Exception as error:
+        POST.release(device, worker)
         traceback.print_exc()
         return failed(message, worker, f"{type(error).__name__}: {error}")
 
 
-def _train(message: Message, context: Context, settings: Settings, worker: int) -> Message:
-    arrays, about = message.content.array_records["arrays"], message.content.config_records["config"]
+def _train(message: Message, context: Context, settings: Settings, worker: int, name: str) -> Message:
+    arrays, about = message.content.array_records.get("arrays", {}), message.content.config_records["config"]
     round_ = int(about["server-round"])  # type: ignore[arg-type]
     data = context.node_config.get("data")
     samples, test = POST.part(settings, worker, None if data is None else str(data))
-    device = POST.device(str(context.node_config.get("device", "golden")), worker)
+    device = POST.device(name, worker)
     folder = context.node_config.get("keep")
-    kept = Kept(context, None if folder is None else str(folder), worker).load(before=round_)
+    kept = Kept(context, None if folder is None else str(folder), f"{about['federation']}-worker-{worker}")
+    kept.load(before=round_)
     weight = _received(message, settings, kept)
     rest = {name: arrays[name].numpy() if choice == "travel" else kept.vectors.get(name) if choice == "stay" else None
             for name, choice in (("remainder", settings.remainders), ("momentum", settings.momenta))}
@@ -139,7 +158,7 @@ def _train(message: Message, context: Context, settings: Settings, worker: int) 
     result = train_round(settings, device, worker=worker, samples=samples, test=test, round_=round_,
                          state=unpack(network, weight, rest["remainder"], rest["momentum"]),
                          proximal_mu=float(about.get("proximal-mu", 0.0)))  # type: ignore[arg-type]
-    keep, reply = {}, {}
+    keep, reply, changes = {}, {}, {}
     for name, choice in (("remainder", settings.remainders), ("momentum", settings.momenta)):
         if choice != "zero":
             (keep if choice == "stay" else reply)[name] = pack(result.state, name)
@@ -156,7 +175,7 @@ def _train(message: Message, context: Context, settings: Settings, worker: int) 
         sent = rounded(change)
         if kind == "topk":
             sent = largest(sent, share)
-        reply["change"] = encode_change(sent)
+        changes["change"] = encode_change(sent)
         keep |= {"held": rounded(change - sent.astype(np.float64)), "base": weight}
     if keep:
         kept.put(round_, keep)
@@ -164,9 +183,10 @@ def _train(message: Message, context: Context, settings: Settings, worker: int) 
         "num-examples": result.samples, "worker": worker, "loss": result.loss, "accuracy": result.accuracy,
         "test-accuracy": float("nan") if result.test_accuracy is None else result.test_accuracy,
         "skipped": result.skipped, "seconds": result.seconds})
-    content = RecordDict({"arrays": ArrayRecord({name: Array(vector) for name, vector in reply.items()}),
-                          "metrics": metrics})
-    return Message(content, reply_to=message)
+    # Changes go as plain bytes: an Array of Flower's has 600 bytes of names, hashes and headers around it.
+    carrier = {"change": ConfigRecord(changes)} if changes else \
+        {"arrays": ArrayRecord({name: Array(vector) for name, vector in reply.items()})}
+    return Message(RecordDict(carrier | {"metrics": metrics}), reply_to=message)
 
 
 app = ClientApp()

@@ -81,10 +81,12 @@ def read_update(content, settings: Settings, *, node: int, size: int, x_global: 
         float64 (size,): the hub's words, and what the workers were sent of them; a compressed change is taken from the
         latter and added to the former.
     """
-    if len(content.array_records) != 1 or len(content.metric_records) != 1:
-        raise Refused(f"an answer has one record of arrays and one of metrics, not {len(content.array_records)} and "
-                      f"{len(content.metric_records)}")
-    arrays, = content.array_records.values()
+    kind, _ = parse_compression(settings.compress)
+    carriers = content.array_records if kind == "none" else content.config_records
+    if len(carriers) != 1 or len(content.metric_records) != 1:
+        raise Refused(f"an answer has one record of {'arrays' if kind == 'none' else 'bytes'} and one of metrics, not "
+                      f"{len(carriers)} and {len(content.metric_records)}")
+    arrays, = carriers.values()
     metrics, = content.metric_records.values()
     worker, samples = _number(metrics, "worker"), _number(metrics, "num-examples")
     if set(metrics) != set(METRICS):
@@ -93,7 +95,6 @@ def read_update(content, settings: Settings, *, node: int, size: int, x_global: 
         raise Refused(f"there is no worker {worker!r}")
     if not math.isfinite(samples) or samples != int(samples) or not 1 <= samples <= MOST_SAMPLES:
         raise Refused(f"it says it trained on {samples!r} samples; from 1 to {MOST_SAMPLES} are believed")
-    kind, _ = parse_compression(settings.compress)
     wanted = {"weight"} if kind == "none" else {"change"}
     wanted |= {name for name, choice in (("remainder", settings.remainders), ("momentum", settings.momenta))
                if choice == "travel"}
@@ -105,9 +106,9 @@ def read_update(content, settings: Settings, *, node: int, size: int, x_global: 
         x = join(_vector(arrays, "weight", size), remainder)
         change = x - sent
     else:
-        blob = _unpacked(arrays["change"], "change")
-        if blob.dtype != np.uint8 or blob.ndim != 1:
-            raise Refused(f"change is {blob.dtype} of shape {blob.shape}, not bytes")
+        blob = arrays["change"]
+        if not isinstance(blob, bytes):
+            raise Refused(f"change is {type(blob).__name__}, not bytes")
         vector = decode_change(blob, size)
         if not np.isfinite(vector).all():
             raise Refused("change holds words that are not finite")
@@ -127,10 +128,13 @@ def implausible(updates: Sequence[Update], factor: float) -> dict[int, str]:
 
     With three updates or more, one whose norm is more than `factor` times the median norm is refused: random weights
     are far from the global ones, and training on a part of the data moves every worker about as far. 0 turns it off.
+    Where most workers do not move at all, whoever does is refused.
     """
     if not factor or len(updates) < 3:
         return {}
     norms = {update.worker: norm(update.change) for update in updates}
     middle = float(np.median(list(norms.values())))
-    return {worker: f"its change has the norm {length:.4g}, {length / middle:.1f} times the median {middle:.4g} "
-            f"(the guard lets {factor:g} pass)" for worker, length in norms.items() if length > factor * middle > 0}
+    times = f"{{:.1f}} times the median {middle:.4g} (the guard lets {factor:g} pass)" if middle else \
+        "and the median is 0"
+    return {worker: f"its change has the norm {length:.4g}, " + times.format(length / (middle or 1.0))
+            for worker, length in norms.items() if length > factor * middle}

@@ -2,8 +2,9 @@
 
 import fcntl
 import json
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from .wire import Refused, encode_change, largest, pack, parse_compression, roun
 from .worker import load_settings_data
 
 STATE, FINAL, ROUNDS = "federation.safetensors", "checkpoint.safetensors", "rounds.jsonl"
-FORMAT = 1
+FORMAT = 2
 FRUITLESS = 3   # rounds in a row without anything to use, after which a federation ends
 
 
@@ -61,6 +62,9 @@ class Global:
     sent: np.ndarray | None = None
     rule_momentum: np.ndarray | None = None
     records: list[dict] = field(default_factory=list)
+    # Which worker each of Flower's nodes is; and a name that tells this federation from others on the same hosts.
+    numbers: dict[int, int] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @classmethod
     def first(cls, settings: Settings) -> "Global":
@@ -71,7 +75,7 @@ class Global:
         """Writes everything a hub needs to go on; the file is whole or absent."""
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         about = json.dumps({"format": FORMAT, "settings": asdict(settings), "round": self.round,
-                            "records": self.records}, sort_keys=True)
+                            "records": self.records, "numbers": self.numbers, "name": self.name}, sort_keys=True)
         blob = safetensors_numpy.save(arrays, metadata={"autapse-federation": about})
         write_whole(path, lambda file: file.write(blob))
 
@@ -86,7 +90,8 @@ class Global:
             if about["format"] != FORMAT:
                 raise ValueError(f"it has format {about['format']}, this version reads {FORMAT}")
             settings = Settings.from_json(json.dumps(about["settings"]))
-            state = cls(round=int(about["round"]), records=about["records"], **arrays)
+            state = cls(round=int(about["round"]), records=about["records"], name=str(about["name"]),
+                        numbers={int(node): int(worker) for node, worker in about["numbers"].items()}, **arrays)
             if state.weight.shape != (settings.build_network().synapses,):
                 raise ValueError("its words do not fit its network")
             return state, settings
@@ -111,16 +116,19 @@ class Hub:
         Seconds to wait for workers to connect.
     patience
         Seconds the hub waits for answers, beyond what the workers are given.
+    nodes
+        Which worker each of Flower's nodes is, where that is known from registered keys: then no other node is
+        believed. Without, the first node that says it is a worker is that worker for as long as it is connected.
     """
 
     def __init__(self, settings: Settings, *, out: Path | None = None, resume: bool = False,
-                 on_round: Callable[[dict], None] | None = None, wait: float = 120.0, patience: float = 15.0):
+                 on_round: Callable[[dict], None] | None = None, wait: float = 120.0, patience: float = 15.0,
+                 nodes: Mapping[int, int] | None = None):
         self.settings, self._out, self._wait, self._patience = settings, out, wait, patience
         self._on_round = on_round or (lambda record: None)
         self.network = settings.build_network()
         self.state = Global.first(settings)
         self._rule = Rule(settings)
-        self._workers: dict[int, int] = {}  # node: worker
         self._holds: dict[int, int] = {}  # node: the round whose weights it was sent last and answered to
         self._resumed = resume
         if resume:
@@ -129,6 +137,9 @@ class Hub:
             if stored.network != settings.network or stored.seed != settings.seed:
                 raise CheckpointError(f"{out / STATE} is of another network or seed than this run")
             self._rule.momentum = self.state.rule_momentum
+        self._keyed = bool(nodes)
+        if nodes:
+            self.state.numbers = dict(nodes)
         self._kind, self._share = parse_compression(settings.compress)
         self._device = self._test = None
         self._fruitless = 0     # rounds in a row that changed nothing
@@ -216,14 +227,17 @@ class Hub:
         for message in messages:
             node = message.metadata.dst_node_id
             arrays, base = self._arrays(node, round_, change, sent)
-            config = ConfigRecord(dict(message.content.config_records["config"]) | {"base": base})
-            message.content = RecordDict({
-                "arrays": ArrayRecord({name: Array(vector) for name, vector in arrays.items()}), "config": config})
-            record["down"][str(self._workers.get(node, f"node {node}"))] = bytes_of(message)
+            config = dict(message.content.config_records["config"]) | {"federation": state.name}
+            if base >= 0:
+                message.content = RecordDict({"config": ConfigRecord(config | {"base": base} | arrays)})
+            else:
+                message.content = RecordDict({"config": ConfigRecord(config), "arrays": ArrayRecord(
+                    {name: Array(vector) for name, vector in arrays.items()})})
+            record["down"][str(state.numbers.get(node, f"node {node}"))] = bytes_of(message)
         answers = list(grid.send_and_receive(messages, timeout=1.25 * settings.timeout + self._patience))
         asked = {message.metadata.message_id: message.metadata.dst_node_id for message in messages}
         sent64 = join(sent, state.remainder) if settings.remainders == "travel" else sent.astype(np.float64)
-        updates = self._taken(answers, asked, record, x, sent64, round_)
+        updates = self._taken(answers, asked, set(grid.get_node_ids()), record, x, sent64, round_)
         for update in updates:
             record["workers"][str(update.worker)] = dict(update.metrics) | {"norm": norm(update.change)}
         lacking = self._rule.lacks(updates) if updates else ""
@@ -245,35 +259,56 @@ class Hub:
         state.round = round_
         self._finish_round(record)
 
-    def _taken(self, answers: list[Message], asked: dict[str, int], record: dict, x: np.ndarray, sent: np.ndarray,
-               round_: int) -> list[Update]:
+    def _believe(self, node: int, stated: list, connected: set[int]) -> str:
+        """Learns which worker a node is, from its own words; returns why it is not believed, or nothing.
+
+        A number belongs to the node that first said it has it; in one round, to the node of the lower id. Without keys
+        a worker that was restarted is a new node, and takes its number over when the old one is no longer connected.
+        """
+        numbers = self.state.numbers
+        for worker in stated:
+            if node in numbers or not isinstance(worker, int) or not 0 <= worker < self.settings.workers:
+                continue
+            owners = [other for other, number in numbers.items() if number == worker]
+            if self._keyed:
+                return f"it says it is worker {worker}, whose registered key is another"
+            if any(owner in connected for owner in owners):
+                return f"it says it is worker {worker}, which another node is"
+            for owner in owners:
+                del numbers[owner]
+            numbers[node] = worker
+        return ""
+
+    def _taken(self, answers: list[Message], asked: dict[str, int], connected: set[int], record: dict, x: np.ndarray,
+               sent: np.ndarray, round_: int) -> list[Update]:
         """The updates of the answers that the guard lets pass; the others are in the record, by name."""
         updates: list[Update] = []
-
-        def name(node: int) -> str:
-            return f"worker {self._workers[node]}" if node in self._workers else f"node {node}"
+        numbers = self.state.numbers
 
         def note(kind: str, node: int, why: str) -> None:
-            record[kind].append({"worker": self._workers.get(node), "node": str(node), "name": name(node), "why": why})
+            name = f"worker {numbers[node]}" if node in numbers else f"node {node}"
+            record[kind].append({"worker": numbers.get(node), "node": str(node), "name": name, "why": why})
 
-        for message in answers:
+        # By node: of two that claim one number in the same round, who is believed does not depend on the network.
+        for message in sorted(answers, key=lambda message: asked.get(message.metadata.reply_to_message_id,
+                                                                     message.metadata.src_node_id)):
             node = asked.pop(message.metadata.reply_to_message_id, message.metadata.src_node_id)
             if message.has_error():
                 note("dropped", node, message.error.reason or f"Flower's error {message.error.code}")
                 continue
             about = message.content.config_records.get("about", {})
             stated = [entry.get("worker") for entry in (*message.content.metric_records.values(), about)]
-            for worker in stated:
-                if isinstance(worker, int) and 0 <= worker < self.settings.workers and node not in self._workers:
-                    self._workers[node] = worker
-            record["up"][str(self._workers.get(node, f"node {node}"))] = bytes_of(message)
+            doubt = self._believe(node, stated, connected)
+            record["up"][str(numbers.get(node, f"node {node}"))] = bytes_of(message)
             if "failed" in about:
                 self._holds.pop(node, None)
                 note("dropped", node, str(about["failed"]))
                 continue
             try:
+                if doubt:
+                    raise Refused(doubt)
                 update = read_update(message.content, self.settings, node=node, size=len(x), x_global=x, sent=sent)
-                if update.worker != self._workers.get(node):
+                if update.worker != numbers.get(node):
                     raise Refused(f"it says it is worker {update.worker}")
                 updates.append(update)
                 self._holds[node] = round_
@@ -281,10 +316,6 @@ class Hub:
                 note("refused", node, str(error))
         for node in asked.values():
             note("dropped", node, f"no answer within {1.25 * self.settings.timeout + self._patience:g} s")
-        numbers = [update.worker for update in updates]
-        for update in [update for update in updates if numbers.count(update.worker) > 1]:
-            note("refused", update.node, f"more than one node says it is worker {update.worker}")
-            updates.remove(update)
         for worker, why in implausible(updates, self.settings.guard).items():
             note("refused", next(update.node for update in updates if update.worker == worker), why)
             updates = [update for update in updates if update.worker != worker]
@@ -296,7 +327,7 @@ class Hub:
             record["dropped"] += [{"worker": worker, "node": "", "name": f"worker {worker}",
                                    "why": f"is not connected{nameless}"} for worker in sorted(missing)]
         # Nodes are keyed by message's own words at first; from now on by number.
-        record["down"] = {key if not key.startswith("node ") else str(self._workers.get(int(key[5:]), key)): value
+        record["down"] = {key if not key.startswith("node ") else str(numbers.get(int(key[5:]), key)): value
                           for key, value in record["down"].items()}
         return updates
 

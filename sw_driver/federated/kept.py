@@ -23,8 +23,8 @@ class Kept:
         Flower's context of the run, whose `state` is kept by the node.
     folder
         Where files go, or None.
-    worker
-        The number of the worker, part of a file's name.
+    owner
+        Of which federation and worker: the name that its files begin with.
 
     Members
     -------
@@ -33,13 +33,13 @@ class Kept:
     vectors : dict[str, np.ndarray]
     """
 
-    def __init__(self, context, folder: str | Path | None, worker: int):
-        self._context, self._folder, self._worker = context, None if not folder else Path(folder), worker
+    def __init__(self, context, folder: str | Path | None, owner: str):
+        self._context, self._folder, self._owner = context, None if not folder else Path(folder), owner
         self.round, self.vectors = 0, {}
 
     def _path(self, round_: int) -> Path:
         assert self._folder is not None
-        return self._folder / f"worker-{self._worker}-round-{round_}.safetensors"
+        return self._folder / f"{self._owner}-round-{round_}.safetensors"
 
     def load(self, before: int) -> "Kept":
         """The newest vectors of a round before `before`: a round that the hub starts again starts from the same."""
@@ -63,10 +63,13 @@ class Kept:
     def _rounds(self) -> list[int]:
         assert self._folder is not None
         return [int(path.stem.rpartition("-")[2]) for path
-                in self._folder.glob(f"worker-{self._worker}-round-*.safetensors")]
+                in self._folder.glob(f"{self._owner}-round-*.safetensors")]
 
     def put(self, round_: int, vectors: dict[str, np.ndarray]) -> None:
-        """Keeps `vectors` as those after `round_`; on disk the last two rounds are kept."""
+        """Keeps `vectors` as those after `round_`; on disk with those of the round before, older ones go.
+
+        Newer ones stay: what writes late may be a process that everyone else has given up.
+        """
         if self._folder is None:
             from flwr.app import Array, ArrayRecord, ConfigRecord
             self._context.state[_NAME] = ArrayRecord({name: Array(vector) for name, vector in vectors.items()})
@@ -75,5 +78,5 @@ class Kept:
         blob = safetensors_numpy.save(vectors)
         write_whole(self._path(round_), lambda file: file.write(blob))
         for old in self._rounds():
-            if old > round_ or old < round_ - 1:
+            if old < round_ - 1:
                 self._path(old).unlink(missing_ok=True)

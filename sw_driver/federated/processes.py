@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..errors import AutapseError
 from ..files import write_text
@@ -79,9 +81,12 @@ class Processes:
         self.nodes: dict[int, subprocess.Popen] = {}
         self.relays = [Relay(("127.0.0.1", self.port)) for _ in devices]
         self._all: list[subprocess.Popen] = []
-        self._registered = False
+        self._ids: dict[int, int] = {}  # Flower's number of a node whose key is registered: its worker
+        self._gone: set[int] = set()  # workers that were killed here, and not started again
+        self._handlers: dict[int, Any] = {}
 
     def __enter__(self) -> "Processes":
+        self._catch()
         try:
             self.start_hub()
             for worker in range(len(self._devices)):
@@ -93,6 +98,13 @@ class Processes:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def _catch(self) -> None:
+        """Until `close`, SIGTERM and SIGHUP end this program as an exception does: its processes go with it."""
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    self._handlers[number] = signal.signal(number, _leave)
 
     def _start(self, name: str, *command: str) -> subprocess.Popen:
         logs = self.out / "logs"
@@ -130,29 +142,33 @@ class Processes:
             if self.hub.poll() is not None or time.monotonic() > end:
                 raise AutapseError(f"Flower's SuperLink did not start; see {self.out / 'logs' / 'hub.log'}")
             time.sleep(0.2)
-        if self.secure and not self._registered:
-            self._registered = True
+        if self.secure and not self._ids:
             for worker in range(len(self._devices)):
-                self._flwr("supernode", "register", str(self.keys / f"worker-{worker}.pub"), _CONNECTION)
+                text = self._flwr("supernode", "register", str(self.keys / f"worker-{worker}.pub"), _CONNECTION,
+                                  "--format", "json")
+                self._ids[int(json.loads(text[text.index("{"):])["node-id"])] = worker
 
-    def start_worker(self, worker: int, *, private_key: Path | None = None, secure: bool | None = None) -> None:
-        """Starts (again) the SuperNode of a worker; another key or no TLS at all are for those who try to get in."""
-        secure = self.secure if secure is None else secure
+    def start_worker(self, worker: int) -> None:
+        """Starts (again) the SuperNode of a worker."""
+        safety = ["--insecure"]
+        if self.secure:
+            safety = ["--root-certificates", str(self.keys / keys.CA),
+                      "--auth-supernode-private-key", str(self.keys / f"worker-{worker}")]
+        self.nodes[worker] = self.start_node(f"worker-{worker}", worker, *safety)
+        self._gone.discard(worker)
+
+    def start_node(self, name: str, worker: int, *safety: str) -> subprocess.Popen:
+        """A SuperNode that says it is `worker`, with `safety` for what it shows at the door; its log has that name."""
         config = {"partition-id": worker, "num-partitions": len(self._devices), "device": self._devices[worker],
                   "keep": str(self.out / "kept")}
-        safety = ["--insecure"]
-        if secure:
-            safety = ["--root-certificates", str(self.keys / keys.CA)]
-            key = private_key if private_key is not None else self.keys / f"worker-{worker}"
-            if str(key) != os.devnull:
-                safety += ["--auth-supernode-private-key", str(key)]
-        self.nodes[worker] = self._start(
-            f"worker-{worker}", "flower-supernode", *safety, "--superlink", f"127.0.0.1:{self.relays[worker].port}",
+        return self._start(
+            name, "flower-supernode", *safety, "--superlink", f"127.0.0.1:{self.relays[worker].port}",
             "--port", str(free_port()), "--node-config",
             " ".join(f"{name}={json.dumps(value)}" for name, value in config.items()))
 
     def kill_worker(self, worker: int) -> None:
         """SIGKILL for the SuperNode and everything it started: the power of its host fails."""
+        self._gone.add(worker)
         _signal(self.nodes[worker], signal.SIGKILL)
 
     def kill_hub(self) -> None:
@@ -175,7 +191,7 @@ class Processes:
             (self.out / ROUNDS).unlink(missing_ok=True)
             shutil.rmtree(self.out / "kept", ignore_errors=True)
         folder = self.home / "app"
-        write_app(folder, self.settings, out=str(self.out), resume=resume, worker=self._worker)
+        write_app(folder, self.settings, out=str(self.out), resume=resume, worker=self._worker, nodes=self._ids)
         text = self._flwr("run", str(folder), _CONNECTION, "--format", "json")
         return int(json.loads(text[text.index("{"):])["run-id"])
 
@@ -211,6 +227,12 @@ class Processes:
                 raise AutapseError(f"the hub has ended; see {self.out / 'logs' / 'hub.log'}")
             if (self.out / FAILED).exists():
                 raise AutapseError((self.out / FAILED).read_text())
+            if len(records) < 2:
+                # Later a worker may go, and is named in the round; one that never came is a mistake in the set-up.
+                for worker, node in self.nodes.items():
+                    if worker not in self._gone and node.poll() is not None:
+                        raise AutapseError(f"the SuperNode of worker {worker} ended before the first round did; see "
+                                           f"{self.out / 'logs' / f'worker-{worker}.log'}")
             # Asking takes a second of a processor, so it is asked rarely, and soon only after the last round.
             last = bool(records) and records[-1]["round"] >= self.settings.rounds
             if time.monotonic() - asked > (2 if last else 20):
@@ -233,7 +255,7 @@ class Processes:
     def close(self) -> None:
         """Ends every process that was started here, and removes what they left."""
         # Listed while their parents live: Flower's apps run in sessions of their own and may outlive them.
-        below = [pid for process in self._all if process.poll() is None for pid in _descendants(process.pid)]
+        below = {pid for process in self._all if process.poll() is None for pid in _descendants(process.pid)}
         for process in self._all:
             _signal(process, signal.SIGTERM)
         end = time.monotonic() + 5
@@ -242,12 +264,28 @@ class Processes:
                 process.wait(max(0.0, end - time.monotonic()))
             _signal(process, signal.SIGKILL)
             process.wait()
-        for pid in below:
+        for pid in below | self.left():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         for relay in self.relays:
             relay.close()
         shutil.rmtree(self.home, ignore_errors=True)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def left(self) -> set[int]:
+        """Processes of this federation, also those whose parents are gone: they carry its FLWR_HOME (Linux)."""
+        mark, found = f"FLWR_HOME={self.environment['FLWR_HOME']}".encode(), set()
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if mark in path.read_bytes().split(b"\0"):
+                    found.add(int(path.parent.name))
+        return found
+
+
+def _leave(number: int, _) -> None:
+    raise SystemExit(128 + number)
 
 
 def _descendants(root: int) -> list[int]:

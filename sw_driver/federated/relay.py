@@ -22,7 +22,8 @@ class Relay:
         self._lock = threading.Lock()
         self._log: list[tuple[float, int, int]] = []  # when, bytes up (to the hub), bytes down
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def _accept(self) -> None:
         while True:
@@ -58,7 +59,12 @@ class Relay:
 
     def close(self) -> None:
         """Stops listening and ends every connection."""
+        # Shut down first: closing alone leaves a thread that waits in accept or recv, and with it the port.
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._accepting.join()
         for end in self._open:
             with suppress(OSError):
-                end.close()
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()

@@ -99,6 +99,15 @@ def check_parts(settings: Settings) -> list[int]:
                                                 seed=settings.seed)]
 
 
+def check_comparison(settings: Settings) -> None:
+    """Refuses, before anything is trained, what `compare` cannot do."""
+    if settings.split == "own":
+        raise SpecError("with the split own nobody has all samples in one place; there is nothing to compare with")
+    data = load_settings_data(settings)
+    if scored_on(data, split=settings.split, workers=settings.workers) is None:
+        raise SpecError(f"{data.name} has no test set to compare on")
+
+
 def federate(settings: Settings, devices: Sequence[str], plan: Plan) -> Result:
     """Runs `settings` with one device per worker.
 
@@ -178,10 +187,10 @@ def compare(settings: Settings, *, alone: bool = True, say: Callable[[str], None
     Keys: `one_device`, the accuracy after training on all workers' samples in one place, and where `alone` is asked
     for `alone`, that of each worker after training on its own samples only, and `alone_mean`.
     """
+    check_comparison(settings)
     data = load_settings_data(settings)
     test = scored_on(data, split=settings.split, workers=settings.workers)
-    if test is None:
-        raise SpecError(f"{data.name} has no test set to compare on")
+    assert test is not None
     parts = split_indices(data.train, split=settings.split, workers=settings.workers, seed=settings.seed)
     network, spec = settings.build_network(), settings.training_spec()
 

@@ -1,5 +1,6 @@
 """The ServerApp of Flower: the hub as a process of its own. Its run config says what to do and where to leave it."""
 
+import json
 from pathlib import Path
 
 from . import flower  # noqa: F401  (before Flower)
@@ -23,7 +24,8 @@ def main(grid: Grid, context: Context) -> None:
     out = Path(str(context.run_config["out"]))
     try:
         settings = Settings.from_json(str(context.run_config["settings"]))
-        Hub(settings, out=out, resume=bool(context.run_config["resume"]), wait=settings.timeout).run(grid)
+        nodes = {int(node): worker for node, worker in json.loads(str(context.run_config["nodes"])).items()}
+        Hub(settings, out=out, resume=bool(context.run_config["resume"]), wait=settings.timeout, nodes=nodes).run(grid)
     except AutapseError as error:
         write_text(out / FAILED, str(error))
         raise

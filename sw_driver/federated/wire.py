@@ -72,8 +72,8 @@ def largest(change: np.ndarray, share: float) -> np.ndarray:
     return result
 
 
-def encode_change(change: np.ndarray) -> np.ndarray:
-    """The non-zero entries of a float16 vector as bytes (uint8).
+def encode_change(change: np.ndarray) -> bytes:
+    """The non-zero entries of a float16 vector as bytes.
 
     Deflated: how many, the gaps before them (a byte each; 255 stands for 255 more zeros), the upper bytes of the
     values, the lower ones.
@@ -86,10 +86,10 @@ def encode_change(change: np.ndarray) -> np.ndarray:
     stream[np.arange(len(places)) + np.cumsum(long)] = gaps % 255
     words = change[places].astype("<f2").view(np.uint8).reshape(-1, 2)
     raw = np.array([len(places)], "<u4").tobytes() + stream.tobytes() + words[:, 1].tobytes() + words[:, 0].tobytes()
-    return np.frombuffer(zlib.compress(raw, 9), np.uint8).copy()
+    return zlib.compress(raw, 9)
 
 
-def decode_change(blob: np.ndarray, size: int) -> np.ndarray:
+def decode_change(blob: bytes, size: int) -> np.ndarray:
     """The float16 vector (size,) that `encode_change` made bytes of.
 
     Raises
@@ -100,7 +100,7 @@ def decode_change(blob: np.ndarray, size: int) -> np.ndarray:
     try:
         inflate = zlib.decompressobj()
         # No more than this can be honest: a byte and a word per entry, escapes, the count.
-        raw = inflate.decompress(np.asarray(blob, np.uint8).tobytes(), 4 * size + 4096)
+        raw = inflate.decompress(blob, 4 * size + 4096)
         if not inflate.eof or len(raw) < 4:
             raise ValueError("it is cut short or too long")
         count = int(np.frombuffer(raw, "<u4", 1)[0])

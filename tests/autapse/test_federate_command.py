@@ -76,6 +76,27 @@ def test_refused_in_one_sentence(arguments, sentence, capsys):
     assert errors.startswith("autapse: ") and sentence in errors and errors.count("\n") == 1
 
 
+def test_a_comparison_that_cannot_be_made_is_refused_before_training(tmp_path, capsys):
+    import numpy as np
+    np.savez(tmp_path / "d.npz", spikes=np.ones((9, 4, 64), np.uint8), labels=np.arange(9) % 3)
+    for arguments, sentence in ((("--data", f"npz:{tmp_path / 'd.npz'}"), "has no test set to compare on"),
+                                (("--split", "own"), "nobody has all samples in one place")):
+        code, _, errors = call(capsys, *SMALL, *arguments, "--compare", "--out", tmp_path / "out")
+        assert code == 2 and sentence in errors and "round 1" not in errors and not (tmp_path / "out").exists()
+
+
+def test_results_are_there_before_the_comparison(tmp_path, capsys, monkeypatch):
+    from autapse.cli import federate
+
+    def fails(*_, **__):
+        raise ap.DeviceError("the power is gone")
+
+    monkeypatch.setattr(federate, "compare", fails)
+    code, _, errors = call(capsys, *SMALL, "--compare", "--out", tmp_path / "o", "--json", tmp_path / "r.json")
+    assert code == 2 and "the power is gone" in errors
+    assert len(json.loads((tmp_path / "r.json").read_text())["rounds"]) == 3 and (tmp_path / "o/report.html").exists()
+
+
 def test_without_flower(monkeypatch, capsys):
     monkeypatch.setattr(flower, "find_spec", lambda name: None)
     code, _, errors = call(capsys, *SMALL)

@@ -96,7 +96,7 @@ def test_largest_keeps_the_share_and_the_earlier_of_equals():
 
 
 @pytest.mark.parametrize("harm", [
-    lambda blob: blob[:-5], lambda blob: np.zeros(0, np.uint8), lambda blob: np.full(40, 7, np.uint8),
+    lambda blob: blob[:-5], lambda blob: b"", lambda blob: 40 * b"\7",
     lambda blob: encode_change(np.ones(3000, np.float16)),
     lambda blob: encode_change(np.eye(1, 2500, 2400, dtype=np.float16)[0]),
 ])

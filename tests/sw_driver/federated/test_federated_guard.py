@@ -1,12 +1,18 @@
 """What a worker sends is looked at: the bad is refused, the worker named, the others go on."""
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from autapse.sw_driver.federated import client
+import autapse as ap
+from autapse.sw_driver.federated import client, worker
+from autapse.sw_driver.federated.guard import Update, implausible
 from autapse.sw_driver.federated.hub import Hub
 from autapse.sw_driver.federated.local import LocalGrid
-from federations import settings
+from autapse.sw_driver.federated.wire import encode_change
+from federations import network, settings
 
 from flwr.app import Array, ArrayRecord, Message, RecordDict  # isort: skip
 
@@ -114,12 +120,17 @@ def test_the_result_is_that_of_the_others():
     assert refused.weight.tobytes() == absent.weight.tobytes() != run(lambda content: content).weight.tobytes()
 
 
-def test_damaged_change_is_refused():
+@pytest.mark.parametrize(("harm", "sentence"), [
+    (lambda blob: blob[:-3], "damaged change"), (lambda blob: len(blob), "change is int, not bytes"),
+    (lambda blob: encode_change(np.full(network().synapses, np.inf, np.float16)), "words that are not finite")])
+def test_damaged_change_is_refused(harm, sentence):
     def damage(content):
-        return changed(content, change=next(iter(content.array_records.values()))["change"].numpy()[:-3])
+        record, = content.config_records.values()
+        record["change"] = harm(record["change"])
+        return content
 
     state = run(damage, compress="topk:0.1")
-    assert "damaged change" in state.records[1]["refused"][0]["why"]
+    assert sentence in state.records[1]["refused"][0]["why"]
 
 
 def test_random_weights_pass_only_where_the_guard_is_off():
@@ -130,8 +141,58 @@ def test_two_that_say_they_are_one():
     state = run(lambda content: with_metric(content, "worker", 0), first=2)
     assert state.records[2]["refused"][0]["name"] == "worker 1"
     assert state.records[2]["refused"][0]["why"] == "it says it is worker 0"
-    both = run(lambda content: with_metric(content, "worker", 0), rounds=1)
-    assert {entry["why"] for entry in both.records[1]["refused"]} == {"more than one node says it is worker 0"}
+
+
+def test_who_claims_a_number_that_is_taken_shuts_nobody_out():
+    """Node 3 says from the start that it is worker 0, whom node 2 has said to be: node 2 goes on, node 3 is refused."""
+    state = run(lambda content: with_metric(content, "worker", 0), rounds=3)
+    for record in state.records[1:]:
+        refusal, = record["refused"]
+        assert (refusal["name"], refusal["why"]) == ("node 3", "it says it is worker 0, which another node is")
+        assert sorted(record["workers"]) == ["0", "2"]
+
+
+def test_with_registered_keys_it_does_not_matter_who_speaks_first():
+    """The liar is node 2, the lower, so that without keys it is worker 1 and the honest one is refused."""
+    made = settings(rounds=1)
+
+    def answer(message, context):
+        reply = client.app(message, context)
+        lie = context.node_config["partition-id"] == 0
+        return Message(with_metric(reply.content, "worker", 1), reply_to=message) if lie else reply
+
+    def who(**options):
+        record = Hub(made, **options).run(LocalGrid(made, ["golden"] * 3, client=answer)).records[1]
+        refusal, = record["refused"]
+        return refusal["name"], refusal["why"], sorted(record["workers"])
+
+    assert who() == ("node 3", "it says it is worker 1, which another node is", ["1", "2"])
+    assert who(nodes={2: 0, 3: 1, 4: 2}) == ("worker 0", "it says it is worker 1", ["1", "2"])
+    assert who(nodes={3: 1, 4: 2, 9: 0}) == (
+        "node 2", "it says it is worker 1, whose registered key is another", ["1", "2"])
+
+
+def test_a_number_is_kept_over_a_restart_of_the_hub_and_passes_on_when_its_node_is_gone(tmp_path):
+    made = settings(rounds=1)
+    Hub(made, out=tmp_path).run(LocalGrid(made, ["golden"] * 3))
+    made = settings(rounds=2)
+    grid = LocalGrid(made, ["golden"] * 3)
+    grid._contexts[1] = grid._contexts.pop(3)  # worker 1 is a new node, and the lowest
+
+    def answer(message, context):
+        reply = client.app(message, context)
+        lie = context.node_config["partition-id"] == 1
+        return Message(with_metric(reply.content, "worker", 0), reply_to=message) if lie else reply
+
+    grid._client = answer
+    state = Hub(made, out=tmp_path, resume=True).run(grid)
+    refusal, = state.records[2]["refused"]
+    assert (refusal["name"], refusal["why"]) == ("node 1", "it says it is worker 0, which another node is")
+    made = settings(rounds=3)
+    grid = LocalGrid(made, ["golden"] * 3)
+    grid._contexts[77] = grid._contexts.pop(2)  # worker 0 was started again, under another number of Flower's
+    state = Hub(made, out=tmp_path, resume=True).run(grid)
+    assert sorted(state.records[3]["workers"]) == ["0", "1", "2"] and state.numbers[77] == 0 and 2 not in state.numbers
 
 
 def test_an_exception_is_named_and_the_rest_goes_on(capsys):
@@ -160,10 +221,63 @@ def test_a_worker_that_lost_its_words_is_sent_all_of_them():
     assert state.records[3]["down"]["1"] > 1.5 * state.records[3]["down"]["0"]
 
 
-def test_too_slow_gives_up_and_says_so():
-    state = Hub(settings(timeout=0.001))
-    with pytest.raises(Exception, match="no worker could train: worker 0: too slow: 1 of"):
-        state.run(LocalGrid(settings(timeout=0.001), ["golden"] * 3))
+def test_too_slow_gives_up_and_says_so(monkeypatch):
+    """A second passes whenever a worker looks at the clock: 3.5 s are over after its fourth batch."""
+    ticks = itertools.count()
+    monkeypatch.setattr(worker, "time", SimpleNamespace(monotonic=lambda: float(next(ticks)), perf_counter=lambda: 0.0))
+    made = settings(timeout=3.5)
+    with pytest.raises(ap.AutapseError, match="no worker could train: worker 0: too slow: 4 of 5 batches of epoch 1 "
+                                              r"after 3\.5 s; worker 1: too slow: 4 of"):
+        Hub(made).run(LocalGrid(made, ["golden"] * 3))
+
+
+def test_the_guard_knows_a_round_in_which_most_do_not_move():
+    def update(worker, length):
+        change = np.zeros(5)
+        change[2] = length
+        return Update(worker=worker, node=worker + 2, samples=1, x=change, change=change, momentum=None, metrics={})
+
+    found = implausible([update(0, 0.0), update(1, 0.0), update(2, 0.25)], 3.0)
+    assert found == {2: "its change has the norm 0.25, and the median is 0"}
+    assert implausible([update(worker, 0.0) for worker in range(3)], 3.0) == {}
+
+
+def test_a_device_that_breaks_is_opened_anew(monkeypatch, tmp_path):
+    """A board whose cable fails in the second round takes part again in the third; one that will not open holds up
+    nobody, and its lock is free at once."""
+    now, opened = [0], []
+
+    def board(name):
+        if name == "board:gone":
+            raise ap.DeviceError("board:gone is not there")
+        opened.append(name)
+        device, since = ap.open("golden"), now[0]
+        load = device.load
+
+        def fails(*given):
+            if name == "board:zero" and since == 1 and now[0] > 1:
+                raise ap.DeviceError("the cable is loose")
+            return load(*given)
+
+        device.load = fails
+        return device
+
+    def answer(message, context):
+        now[0] = message.content.config_records["config"]["server-round"]
+        return client.app(message, context)
+
+    monkeypatch.setattr(client, "open_device", board)
+    monkeypatch.setattr(client, "LOCK_WAIT", 0.0)
+    monkeypatch.setattr(client.tempfile, "gettempdir", lambda: str(tmp_path))
+    made = settings(rounds=3)
+    try:
+        state = Hub(made).run(LocalGrid(made, ["board:zero", "board:one", "board:gone"], client=answer))
+    finally:
+        client.POST.close()
+    assert opened == ["board:zero", "board:one", "board:zero"]
+    assert {entry["why"] for record in state.records[1:] for entry in record["dropped"]} == {
+        "board:gone is not there", "the cable is loose"}
+    assert [sorted(record["workers"]) for record in state.records[1:]] == [["0", "1"], ["1"], ["0", "1"]]
 
 
 @pytest.mark.parametrize("changes, least", [({"strategy": "trimmed", "trim": 0.34}, 3),

@@ -6,6 +6,7 @@ import pytest
 import autapse as ap
 from autapse.sw_driver.federated.exact import join
 from autapse.sw_driver.federated.hub import STATE, Global, Hub
+from autapse.sw_driver.federated.kept import Kept
 from autapse.sw_driver.federated.local import LocalGrid
 from autapse.sw_driver.federated.run import Plan, compare, devices_for, federate
 from autapse.sw_driver.federated.wire import pack
@@ -59,6 +60,20 @@ def test_resuming_gives_the_same_bits(tmp_path):
         folder = tmp_path / changes.get("strategy", "") / changes.get("compress", "none")
         first = digest(changes | {"rounds": 2}, out=folder)
         assert first != whole == digest(changes | {"rounds": 4}, out=folder, resume=True)
+
+
+def test_what_stays_with_a_worker_is_of_one_federation_and_survives_a_latecomer(tmp_path):
+    def put(owner, round_):
+        Kept(None, tmp_path, owner).put(round_, {"remainder": np.full(3, round_, np.float16)})
+
+    for round_ in (1, 2, 3):
+        put("aa-worker-1", round_)
+    put("aa-worker-1", 2)  # a process that was given up writes late
+    put("bb-worker-1", 9)
+    assert Kept(None, tmp_path, "aa-worker-1").load(before=4).vectors["remainder"].tolist() == [3, 3, 3]
+    assert Kept(None, tmp_path, "aa-worker-1").load(before=3).round == 2
+    assert Kept(None, tmp_path, "aa-worker-1").load(before=2).round == 0, "older ones are gone"
+    assert Kept(None, tmp_path, "bb-worker-1").load(before=9).vectors == {}
 
 
 def test_one_hub_at_a_time(tmp_path):
