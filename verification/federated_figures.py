@@ -3,26 +3,39 @@
     python -m autapse.verification.federated_figures digits
     python -m autapse.verification.federated_figures mnist --mnist DIR
     python -m autapse.verification.federated_figures speech --fsdd FILE
+    python -m autapse.verification.federated_figures faults
+    python -m autapse.verification.federated_figures rules
 
 Every figure is the mean over the seeds; every run has the same bits each time. docs/federated.md has the figures.
 """
 
 import argparse
 import json
+import logging
 import statistics
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from ..sw_driver.errors import AutapseError
+from ..sw_driver.federated import client
+from ..sw_driver.federated.hub import Hub
+from ..sw_driver.federated.local import LocalGrid
 from ..sw_driver.federated.run import Plan, compare, federate
-from ..sw_driver.federated.settings import Settings
+from ..sw_driver.federated.settings import STRATEGIES, Settings
 from ..sw_driver.network import LI, LIF, Linear, Network, TrainingSpec
+
+from flwr.app import Array, ArrayRecord, Message  # isort: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One federation; `beside` says what it is also trained without: "nothing", "one device", or "alone" as well."""
+    """One federation; `beside` says what it is also trained without: "nothing", "one device", or "alone" as well.
+
+    `faults` says what workers do wrong, {worker: (kind, rounds)}: "nan", "shape", "random" or "gone".
+    """
 
     name: str
     data: str
@@ -33,6 +46,7 @@ class Case:
     training: dict = field(default_factory=lambda: {"learning_rate": 0.3, "momentum": 0.9})
     changes: dict = field(default_factory=dict)
     beside: str = "nothing"
+    faults: dict = field(default_factory=dict)
 
     def settings(self, seed: int) -> Settings:
         """The settings of this case with a seed."""
@@ -46,22 +60,63 @@ class Case:
                         **self.changes)
 
 
+# Rounds 1 to 20
+FAULTS = {
+    "worker 1 sends NaN": {1: ("nan", range(3, 21))},
+    "worker 2 cuts its words": {2: ("shape", range(3, 21))},
+    "worker 3 sends noise": {3: ("random", range(3, 21))},
+    "worker 4 comes and goes": {4: ("gone", range(2, 20, 2))},
+    "two of them, for good": {1: ("nan", range(3, 21)), 3: ("random", range(3, 21))},
+}
 LOPSIDED, SPARSE = {"split": "dirichlet:0.5"}, {"compress": "topk:0.05"}
 
 
 def cases(given: argparse.Namespace) -> list[Case]:
     """The cases of a topic; the first is also trained without a federation."""
     beside = "alone"
-    if given.topic == "digits":
+    if given.topic in ("digits", "faults", "rules"):
         base = {"data": given.digits, "sizes": (64, 128, 10), "steps": 8}
     elif given.topic == "mnist":
         base = {"data": f"mnist:{given.mnist}", "sizes": (784, 128, 10), "steps": 4, "rounds": 10, "local_epochs": 1}
         beside = "one device"
-    else:
+    elif given.topic == "speech":
         base = {"data": f"fsdd:{given.fsdd}", "sizes": (96, 128, 10), "steps": 10}
         return [Case(name="a speaker per worker", **base, changes={"split": "speaker"}, beside="alone")]
+    if given.topic == "faults":
+        return [Case(name="undisturbed", **base), *(
+            Case(name=name, **base, faults=faults) for name, faults in FAULTS.items())]
+    if given.topic == "rules":
+        return [Case(name=name, **base, changes={"strategy": name}) for name in STRATEGIES]
     return [Case(name="IID", **base, beside=beside), Case(name="Dirichlet 0.5", **base, changes=LOPSIDED),
             Case(name="IID, top-k 5 %", **base, changes=SPARSE)]
+
+
+def disturbed(case: Case, settings: Settings) -> tuple[float, int]:
+    """Accuracy and bytes of a federation with the faults of `case`; each must have been refused or missed, by name."""
+    def answer(message: Message, context) -> Message:
+        worker = context.node_config["partition-id"]
+        kind, rounds = case.faults.get(worker, ("", ()))
+        if message.content.config_records["config"]["server-round"] not in rounds:
+            return client.app(message, context)
+        if kind == "gone":
+            return client.failed(message, worker, "gone")
+        content = client.app(message, context).content
+        weight = content.array_records["arrays"]["weight"].numpy().copy()
+        if kind == "nan":
+            weight[17] = np.nan
+        elif kind == "shape":
+            weight = weight[:-1]
+        else:
+            weight = np.random.default_rng(settings.seed).uniform(-1, 1, weight.size).astype(np.float16)
+        content["arrays"] = ArrayRecord({"weight": Array(weight)})
+        return Message(content, reply_to=message)
+
+    state = Hub(settings).run(LocalGrid(settings, ["golden"] * settings.workers, client=answer))
+    named = {(record["round"], entry["worker"]) for record in state.records
+             for kind in ("refused", "dropped") for entry in record[kind]}
+    assert named == {(round_, worker) for worker, (_, rounds) in case.faults.items() for round_ in rounds}
+    return state.records[-1]["test_accuracy"], sum(
+        sum(record["up"].values()) + sum(record["down"].values()) for record in state.records)
 
 
 def measure(case: Case, seeds: int) -> dict:
@@ -69,10 +124,13 @@ def measure(case: Case, seeds: int) -> dict:
     scores, one, alone, total = [], [], [], 0
     for seed in range(seeds):
         settings = case.settings(seed)
-        result = federate(settings, ["golden"] * settings.workers, Plan())
-        assert result.test_accuracy is not None
-        scores.append(100 * result.test_accuracy)
-        total = result.total("up") + result.total("down")
+        if case.faults:
+            score, total = disturbed(case, settings)
+        else:
+            result = federate(settings, ["golden"] * settings.workers, Plan())
+            score, total = result.test_accuracy, result.total("up") + result.total("down")
+        assert score is not None
+        scores.append(100 * score)
         if case.beside != "nothing":
             found = compare(settings, alone=case.beside == "alone")
             one.append(100 * found["one_device"])
@@ -84,7 +142,7 @@ def measure(case: Case, seeds: int) -> dict:
 def main(arguments: list[str] | None = None) -> int:
     """The command; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("topic", choices=["digits", "mnist", "speech"])
+    parser.add_argument("topic", choices=["digits", "mnist", "speech", "faults", "rules"])
     parser.add_argument("--digits", default="digits:mixed", help="digits:mixed, or digits with its harder test set")
     parser.add_argument("--mnist", help="folder of the four idx files")
     parser.add_argument("--fsdd", help="packed speech, see docs/data.md")
@@ -97,14 +155,15 @@ def main(arguments: list[str] | None = None) -> int:
     if given.seeds < 1:
         parser.error("--seeds must be at least 1")
     rows, first = [], None
-    print(f"{'5 workers':<22}{'federation':>12}{'one device':>12}{'alone':>9}{'MB sent':>10}{'fewer':>8}", flush=True)
+    logging.getLogger("flwr").setLevel(logging.ERROR)
+    print(f"{'5 workers':<24}{'federation':>12}{'one device':>12}{'alone':>9}{'MB sent':>10}{'fewer':>8}", flush=True)
     try:
         for case in cases(given):
             row = measure(case, given.seeds)
             rows.append(row)
             first = first or row
             beside = [f"{row[key]:.2f} %" if row[key] is not None else "" for key in ("one_device", "alone")]
-            print(f"{row['name']:<22}{row['federation']:>10.2f} %{beside[0]:>12}{beside[1]:>9}"
+            print(f"{row['name']:<24}{row['federation']:>10.2f} %{beside[0]:>12}{beside[1]:>9}"
                   f"{row['bytes'] / 1e6:>10.2f}{first['bytes'] / row['bytes']:>7.1f}x", flush=True)
     except AutapseError as error:
         print(f"federated_figures: {error}", file=sys.stderr)

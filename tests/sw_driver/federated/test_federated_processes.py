@@ -145,8 +145,9 @@ def test_sigterm_takes_every_process_along(tmp_path):
     scratch.mkdir()
     command = subprocess.Popen(
         [str(Path(sys.executable).parent / "autapse"), "federate", "--engine", "processes", "--workers", "1",
-         "--limit", "60", "--net", "64-12-10", "--rounds", "50", "--out", str(out)], env=os.environ | {"TMPDIR": str(scratch)},
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+         "--limit", "60", "--net", "64-12-10", "--rounds", "50", "--out", str(out)],
+        env=os.environ | {"TMPDIR": str(scratch)}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     mark = f"FLWR_HOME={scratch}"
     try:
         wait_for(lambda: (out / "logs" / "worker-0.log").exists() and len(holders(mark)) >= 2, 120, "its processes")
