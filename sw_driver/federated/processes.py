@@ -285,6 +285,7 @@ class Processes:
 
 
 def _leave(number: int, _) -> None:
+    signal.signal(number, signal.SIG_IGN)  # a second one does not break off the clearing up
     raise SystemExit(128 + number)
 
 
