@@ -144,9 +144,8 @@ class Processes:
             time.sleep(0.2)
         if self.secure and not self._ids:
             for worker in range(len(self._devices)):
-                text = self._flwr("supernode", "register", str(self.keys / f"worker-{worker}.pub"), _CONNECTION,
-                                  "--format", "json")
-                self._ids[int(json.loads(text[text.index("{"):])["node-id"])] = worker
+                key = str(self.keys / f"worker-{worker}.pub")
+                self._ids[int(self._asked("node-id", "supernode", "register", key, _CONNECTION))] = worker
 
     def start_worker(self, worker: int) -> None:
         """Starts (again) the SuperNode of a worker."""
@@ -184,6 +183,18 @@ class Processes:
                                f"{(done.stderr.strip() or done.stdout.strip())[-300:]}")
         return done.stdout
 
+    def _asked(self, key: str, *arguments: str):
+        """The entry `key` of what `flwr` answers; it is asked again while a hub that was just started is not ready."""
+        end = time.monotonic() + START
+        while True:
+            text = self._flwr(*arguments, "--format", "json")
+            answer = json.loads(text[text.index("{"):])
+            if answer.get(key) is not None:
+                return answer[key]
+            if time.monotonic() > end:
+                raise AutapseError(f"flwr {' '.join(arguments[:2])} failed: {answer.get('error-message', answer)}")
+            time.sleep(1)
+
     def submit(self, *, resume: bool = False) -> int:
         """Submits the run and returns Flower's number of it."""
         (self.out / FAILED).unlink(missing_ok=True)
@@ -192,13 +203,11 @@ class Processes:
             shutil.rmtree(self.out / "kept", ignore_errors=True)
         folder = self.home / "app"
         write_app(folder, self.settings, out=str(self.out), resume=resume, worker=self._worker, nodes=self._ids)
-        text = self._flwr("run", str(folder), _CONNECTION, "--format", "json")
-        return int(json.loads(text[text.index("{"):])["run-id"])
+        return int(self._asked("run-id", "run", str(folder), _CONNECTION))
 
     def status(self, run: int) -> str:
         """Flower's word for how the run is: "pending", "running", "finished:completed", …"""
-        text = self._flwr("list", _CONNECTION, "--run-id", str(run), "--format", "json")
-        return json.loads(text[text.index("{"):])["runs"][0]["status"]
+        return self._asked("runs", "list", _CONNECTION, "--run-id", str(run))[0]["status"]
 
     def rounds(self) -> list[dict]:
         """The records of the rounds so far."""
