@@ -74,14 +74,14 @@ LOPSIDED, SPARSE = {"split": "dirichlet:0.5"}, {"compress": "topk:0.05"}
 def cases(given: argparse.Namespace) -> list[Case]:
     """The cases of a topic; the first is also trained without a federation."""
     beside = "alone"
-    if given.topic in ("digits", "faults", "rules"):
-        base = {"data": given.digits, "sizes": (64, 128, 10), "steps": 8}
-    elif given.topic == "mnist":
-        base = {"data": f"mnist:{given.mnist}", "sizes": (784, 128, 10), "steps": 4, "rounds": 10, "local_epochs": 1}
-        beside = "one device"
-    elif given.topic == "speech":
+    if given.topic == "speech":
         base = {"data": f"fsdd:{given.fsdd}", "sizes": (96, 128, 10), "steps": 10}
         return [Case(name="a speaker per worker", **base, changes={"split": "speaker"}, beside="alone")]
+    if given.topic in ("digits", "faults", "rules"):
+        base = {"data": given.digits, "sizes": (64, 128, 10), "steps": 8}
+    else:
+        base = {"data": f"mnist:{given.mnist}", "sizes": (784, 128, 10), "steps": 4, "rounds": 10, "local_epochs": 1}
+        beside = "one device"
     if given.topic == "faults":
         return [Case(name="undisturbed", **base), *(
             Case(name=name, **base, faults=faults) for name, faults in FAULTS.items())]

@@ -1,6 +1,6 @@
 """All workers in this process: Flower's apps, messages and serial form, without its network and its processes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from . import flower  # noqa: F401  (before Flower)
@@ -43,7 +43,7 @@ class LocalGrid(Grid):
     """
 
     def __init__(self, settings: Settings, devices: Sequence[str], *, keep: str | None = None, jobs: int = 1,
-                 client=client_app):
+                 client: Callable[[Message, Context], Message] = client_app):
         TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = RUN, 1, 1
         self._client, self._jobs = client, jobs
         self._contexts = {}
