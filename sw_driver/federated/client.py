@@ -184,9 +184,12 @@ def _train(message: Message, context: Context, settings: Settings, worker: int, 
         "test-accuracy": float("nan") if result.test_accuracy is None else result.test_accuracy,
         "skipped": result.skipped, "seconds": result.seconds})
     # Changes go as plain bytes: an Array of Flower's has 600 bytes of names, hashes and headers around it.
-    carrier = {"change": ConfigRecord(changes)} if changes else \
-        {"arrays": ArrayRecord({name: Array(vector) for name, vector in reply.items()})}
-    return Message(RecordDict(carrier | {"metrics": metrics}), reply_to=message)
+    content = RecordDict({"metrics": metrics})
+    if changes:
+        content["change"] = ConfigRecord(changes)
+    else:
+        content["arrays"] = ArrayRecord({name: Array(vector) for name, vector in reply.items()})
+    return Message(content, reply_to=message)
 
 
 app = ClientApp()
