@@ -221,6 +221,7 @@ def check_prototypes(spec: AutapseSpec, prototypes: Sequence[Sequence[int]], ste
 
 
 def whole(value: int, what: str, least: int, most: int | None = None) -> None:
+    """Refuses what is no whole number from `least` to `most`; `what` begins the message."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
         bound = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ValueError(f"{what} must be a whole number {bound}, not {value!r}")
