@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
+from .autapse import Autapse
+from .autapse_layers import LayeredPasses, Parts, as_layers
+from .autapse_passes import AutapsePasses
 from .kernel import NoKernel
 from .native import NativePasses
 from .network import Layer, Readout, Rules, check_chain
@@ -18,7 +21,7 @@ from .numeric import Rounder
 from .optimiser import Parameter, Rates
 from .passes import Passes, TorchPasses
 
-__all__ = ["Golden", "Layer", "NoKernel", "Readout", "Rules"]
+__all__ = ["Autapse", "Golden", "Layer", "NoKernel", "Readout", "Rules"]
 
 
 class Golden:
@@ -32,6 +35,7 @@ class Golden:
     Parameters
     ----------
     layers : sequence of Layer
+        The first may be an Autapse in its place.
     rules : Rules
     device : str
         Where PyTorch computes; the bits do not depend on it.
@@ -51,7 +55,7 @@ class Golden:
 
     def __init__(
         self,
-        layers: Sequence[Layer],
+        layers: Sequence[Layer | Autapse],
         rules: Rules,
         *,
         device: str = "cpu",
@@ -65,10 +69,19 @@ class Golden:
         if threads is not None:
             torch.set_num_threads(threads)
         self._rnd = Rounder(self.device)
-        self._weights = [Parameter((layer.inputs, layer.outputs), self.device) for layer in self.layers]
-        self._biases = [Parameter((layer.outputs,), self.device) if layer.bias else None for layer in self.layers]
+        self._stack = self._perceptron(kernel)
+        self._weights = [Parameter(layer.weight_shape, self.device) for layer in self.layers]
+        self._biases = [Parameter(layer.bias_shape, self.device) if layer.bias else None for layer in self.layers]
+        if self._stack:
+            self._weights[0] = Parts([layer.weight_shape for layer in self._stack], self.device)
+            self._biases[0] = self._biases[0] and Parts([layer.bias_shape for layer in self._stack], self.device)
         self._passes = self._choose(kernel)
         self._pending = False
+
+    def _perceptron(self, kernel: str | None) -> list[Layer] | None:
+        """The layers that an autapse network is computed as; with "torch", which defines it, node by node."""
+        first = self.layers[0]
+        return as_layers(first) if isinstance(first, Autapse) and kernel != "torch" else None
 
     def _choose(self, kernel: str | None) -> Passes:
         on_cpu = self.device.type == "cpu"
@@ -77,13 +90,15 @@ class Golden:
         if kernel == "native" and not on_cpu:
             raise ValueError(f'the native kernel computes on "cpu" only, not on {str(self.device)!r}; use "torch"')
         parts = self.layers, self._weights, self._biases, self._rnd
+        if isinstance(self.layers[0], Autapse) and not self._stack:
+            return AutapsePasses(*parts)  # there is no other
         if kernel != "torch" and on_cpu:
             try:
-                return NativePasses(*parts)
+                return LayeredPasses(*parts, make=NativePasses) if self._stack else NativePasses(*parts)
             except NoKernel:
                 if kernel == "native":
                     raise
-        return TorchPasses(*parts)
+        return LayeredPasses(*parts, make=TorchPasses) if self._stack else TorchPasses(*parts)
 
     @property
     def kernel(self) -> str:
@@ -171,6 +186,13 @@ class Golden:
         if keep:
             self._pending = False
         return Readout(y=y.cpu().numpy())
+
+    def codes(self) -> np.ndarray:
+        """The last layer's spikes in the last `forward`, kept or not: uint8 (samples, steps, neurons).
+
+        Of a layer that does not spike, zeros or membranes.
+        """
+        return self._to_bits(self._passes.outputs)
 
     # Loss and backward
 

@@ -46,6 +46,7 @@ class NativePasses:
         ]  # fmt: skip
         self._spikes: list[torch.Tensor] = []
         self._traces: list[dict[str, torch.Tensor]] = []
+        self.outputs = torch.empty(0)
 
     def _call(self, name: str, *arguments) -> None:
         """A function of kernel.cpp; tensors, which must be contiguous, go as pointers."""
@@ -80,6 +81,7 @@ class NativePasses:
             current = s
         if keep:
             self._spikes, self._traces = inputs, traces
+        self.outputs = current
         if self._layers[-1].spiking:
             return current.sum(dim=1) << QUANTUM_BITS
         return traces[-1]["u"].sum(dim=1).mul_(2.0**QUANTUM_BITS).to(torch.int64)

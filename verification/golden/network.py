@@ -72,6 +72,14 @@ class Layer:
         if not is_power_of_two(self.half_width) or not 2.0**-24 <= self.half_width <= 2.0**15:
             raise ValueError(f"half_width must be a power of two from 2^-24 to 2^15, not {self.half_width!r}")
 
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.inputs, self.outputs)
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        return (self.outputs,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:

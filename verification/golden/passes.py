@@ -19,6 +19,7 @@ class Passes(Protocol):
     """What `Golden` asks of those who compute for it. All of them give the same bits."""
 
     name: str
+    outputs: torch.Tensor  # of the last `forward`: the last layer's spikes (0 where it has none) or membranes
 
     @property
     def samples(self) -> int:
@@ -64,6 +65,7 @@ class TorchPasses:
         self._inputs: list[torch.Tensor] = []
         self._traces: list[Traces] = []
         self._d: list[torch.Tensor] = []
+        self.outputs = torch.empty(0)
 
     @property
     def samples(self) -> int:
@@ -82,6 +84,7 @@ class TorchPasses:
             current = trace.outputs
         if keep:
             self._inputs, self._traces, self._d = inputs, traces, []
+        self.outputs = current.transpose(0, 1)
         # At most 2^13 steps of binary16 values: exact, and an integer in units of 2^-24.
         return current.sum(dim=0).mul_(2.0**QUANTUM_BITS).to(torch.int64)
 
@@ -114,6 +117,10 @@ class TorchPasses:
             if index:
                 error = self._propagate(errors[-1], index)
         self._d = errors[::-1]
+
+    def errors(self) -> torch.Tensor:
+        """The first layer's d after `backward`, [steps, samples, neurons]."""
+        return self._d[0]
 
     def _propagate(self, errors: torch.Tensor, index: int) -> torch.Tensor:
         """g on the outputs of the layer before, computed only where its mask is set, zero elsewhere."""
