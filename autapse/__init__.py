@@ -8,6 +8,7 @@
     trainer.fit(ap.load_data("digits"), epochs=5)
 """
 
+from .sw_driver.autapse import Autapse
 from .sw_driver.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .sw_driver.data import Data, SpikeSet, load_data
 from .sw_driver.device import BatchResult, Device, open
@@ -27,7 +28,7 @@ from .sw_driver.verify import verify
 __version__ = "0.1.0"
 
 __all__ = [
-    "LI", "LIF", "AutapseError", "BatchResult", "Checkpoint", "CheckpointError", "Data", "DataError", "Device",
-    "DeviceError", "Interrupted", "LayerSpec", "LayerState", "Linear", "Misfit", "Network", "SpecError", "SpikeSet",
-    "Trainer", "TrainingSpec", "load_checkpoint", "load_data", "open", "save_checkpoint", "verify",
+    "LI", "LIF", "Autapse", "AutapseError", "BatchResult", "Checkpoint", "CheckpointError", "Data", "DataError",
+    "Device", "DeviceError", "Interrupted", "LayerSpec", "LayerState", "Linear", "Misfit", "Network", "SpecError",
+    "SpikeSet", "Trainer", "TrainingSpec", "load_checkpoint", "load_data", "open", "save_checkpoint", "verify",
 ]

@@ -55,6 +55,12 @@ def threshold(values: np.ndarray, *, full: int, steps: int, level: float = 0.5) 
     return np.repeat(on[:, None, :], steps, axis=1).astype(np.uint8)
 
 
+def planes(values: np.ndarray, *, full: int, steps: int) -> np.ndarray:
+    """One slice of brightness per step: a spike at t iff p > (t + 1/2) / steps. As `rate` otherwise."""
+    levels = full * (2 * np.arange(steps, dtype=np.int64) + 1)
+    return (2 * steps * np.asarray(values, np.int64)[:, None, :] > levels[None, :, None]).astype(np.uint8)
+
+
 def delta(signal: np.ndarray, *, change: float) -> np.ndarray:
     """Changes of a signal (N, T, n), as an event camera sees them: uint8 (N, T, 2n), rises first, then falls.
 
@@ -79,6 +85,7 @@ ENCODERS = {
     "rate-spread": lambda values, *, full, steps: rate(values, full=full, steps=steps, phase=SPREAD),
     "latency": latency,
     "threshold": threshold,
+    "planes": planes,
 }
 
 

@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from .autapse import LAMBDA
 from .errors import DataError
 from .half import LARGEST, half_scalar
 from .network import Network, TrainingSpec
@@ -27,10 +28,14 @@ class Loss:
     cross-entropy the logits are z = y for spike counts and z = y/T for membranes, and the errors of every step
     are g = rnd(S · dL/dy), computed in float64 and rounded once; a value beyond binary16 saturates.
 
+    With prototypes the logits are minus the distances over the temperature, the loss has 0.001 of the right one's
+    distance beside cross-entropy, and the errors are slopes rnd(S · dL/ddistance), from which the device makes those of
+    the spikes.
+
     Members
     -------
     kind : str
-        "mse" or "cross_entropy".
+        "mse", "cross_entropy" or "prototype".
     """
 
     def __init__(self, network: Network, training: TrainingSpec, *, target: float = 1.0, other: float = 0.0):
@@ -39,6 +44,8 @@ class Loss:
         self.other = half_scalar(other, "target of the other classes")
         self._classes, self._steps, self._scale = network.classes, network.steps, training.loss_scale
         self._logit = 1.0 if network.layers[-1].spiking else 1.0 / network.steps
+        if network.prototypes is not None:
+            self._logit = 1.0 / network.prototypes.temperature
 
     def check_labels(self, labels: np.ndarray, where: str = "the data set") -> None:
         """Refuses a label that the network has no class for."""
@@ -68,6 +75,9 @@ class Loss:
         def error(readout: np.ndarray, index: int) -> np.ndarray:
             slope = np.array(self._softmax(readout))
             slope[labels[index]] -= 1.0
+            if self.kind == "prototype":    # readouts are minus the distances
+                slope[labels[index]] -= LAMBDA
+                slope = -slope
             wide = np.clip(self._scale * self._logit * slope, -LARGEST, LARGEST)
             return wide.astype(np.float16) + np.float16(0)
 
@@ -78,5 +88,6 @@ class Loss:
         if self.kind == "mse":
             rates = readouts.astype(np.float64) * (UNIT / self._steps)
             return float(((rates - self.targets(labels).astype(np.float64)) ** 2).mean(axis=1).sum())
-        return sum(-math.log(max(self._softmax(readout)[label], 1e-300))
+        nearness = LAMBDA * self._logit * UNIT if self.kind == "prototype" else 0.0
+        return sum(-nearness * int(readout[label]) - math.log(max(self._softmax(readout)[label], 1e-300))
                    for readout, label in zip(readouts, labels, strict=True))

@@ -1,10 +1,13 @@
 """A spiking network as the user writes it, checked once and stored as the binary16 the chip computes with."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..hw.contract.autapse import AutapseSpec
+from .autapse import Autapse, AutapseLayer, PrototypeLayer, layers_of
 from .errors import SpecError
 from .half import LARGEST, half, half_scalar, log2_exact, whole
 from .randomness import uniform
@@ -12,7 +15,7 @@ from .state import LayerState, checked_state
 
 __all__ = ["LI", "LIF", "LayerSpec", "LayerState", "Linear", "Network", "TrainingSpec", "checked_state"]
 
-LOSSES = ("mse", "cross_entropy")
+LOSSES = ("mse", "cross_entropy", "prototype")
 RESETS = ("hard", "soft")
 
 
@@ -104,6 +107,21 @@ class LayerSpec:
     strict: bool
     spiking: bool
 
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return (self.inputs, self.outputs)
+
+    @property
+    def bias_shape(self) -> tuple[int, ...]:
+        return (self.outputs,)
+
+    def initial(self, index: int, seed: int, scale: float) -> tuple[np.ndarray, np.ndarray | None]:
+        """Weights and biases uniform within ±scale/√inputs."""
+        bound = scale / self.inputs**0.5
+        weight = half(uniform(self.weight_shape, seed, 0, index) * bound, "initial weights")
+        bias = half(uniform(self.bias_shape, seed, 1, index) * bound, "initial biases") if self.bias else None
+        return weight, bias
+
     def as_dict(self) -> dict:
         """Plain JSON values; decay and threshold are numbers or lists of numbers, exactly binary16."""
         return {"inputs": self.inputs, "outputs": self.outputs, "bias": self.bias, "decay": self.decay.tolist(),
@@ -114,9 +132,11 @@ class LayerSpec:
 class Network:
     """Linear layers, each followed by its neurons, run for `steps` time steps per sample.
 
+    An Autapse may come first; whether layers follow it is a matter of its readout.
+
     Members
     -------
-    layers : tuple[LayerSpec, ...]
+    layers : tuple[LayerSpec | AutapseLayer | PrototypeLayer, ...]
     steps, inputs, classes : int
 
     Raises
@@ -129,19 +149,23 @@ class Network:
     def __init__(self, modules: Sequence, *, steps: int):
         self.steps = whole(steps, "steps", least=1, most=8192)
         modules = list(modules)
-        if not modules or len(modules) % 2:
+        layers: list[LayerSpec | AutapseLayer | PrototypeLayer] = []
+        if modules and isinstance(modules[0], Autapse):
+            layers += layers_of(modules.pop(0), self.steps)
+            _check_readout(layers[0], modules)
+        elif not modules or len(modules) % 2:
             raise SpecError(f"a network is pairs of Linear and LIF (or LI last), not {len(modules)} modules")
-        layers = []
-        for index, (linear, neuron) in enumerate(zip(modules[::2], modules[1::2], strict=True)):
+        before = len(layers)
+        for index, (linear, neuron) in enumerate(zip(modules[::2], modules[1::2], strict=True), before):
             if not isinstance(linear, Linear):
-                raise SpecError(f"module {2 * index} must be Linear, not {type(linear).__name__}")
+                raise SpecError(f"module {2 * index - before} must be Linear, not {type(linear).__name__}")
             if not isinstance(neuron, (LIF, LI)):
-                raise SpecError(f"module {2 * index + 1} must be LIF or LI, not {type(neuron).__name__}")
+                raise SpecError(f"module {2 * index + 1 - before} must be LIF or LI, not {type(neuron).__name__}")
             if layers and layers[-1].outputs != linear.inputs:
                 raise SpecError(f"layer {index} takes {linear.inputs} inputs, but layer {index - 1} has "
                                 f"{layers[-1].outputs} outputs")
             layers.append(_pair(index, linear, neuron))
-            if isinstance(neuron, LI) and index != len(modules) // 2 - 1:
+            if isinstance(neuron, LI) and index != before + len(modules) // 2 - 1:
                 raise SpecError(f"LI is only for the last layer, not for layer {index}: it sends no spikes")
         self.layers = tuple(layers)
 
@@ -155,26 +179,38 @@ class Network:
 
     @property
     def synapses(self) -> int:
-        """Weights and biases."""
-        return sum(layer.outputs * (layer.inputs + layer.bias) for layer in self.layers)
+        """Weights and biases, and what prototypes are made from."""
+        return sum(math.prod(layer.weight_shape) + layer.bias * math.prod(layer.bias_shape) for layer in self.layers)
+
+    @property
+    def autapse(self) -> AutapseSpec | None:
+        """The autapse network that comes first, or None."""
+        return self.layers[0].spec if isinstance(self.layers[0], AutapseLayer) else None
+
+    @property
+    def prototypes(self) -> PrototypeLayer | None:
+        """The prototypes that read it, or None."""
+        return self.layers[-1] if isinstance(self.layers[-1], PrototypeLayer) else None
 
     def __str__(self) -> str:
+        if self.autapse is not None:
+            rest = [str(layer.outputs) for layer in self.layers[1:]]
+            return "-".join([f"{self.inputs}-autapse {self.autapse.structure} "
+                             + "+".join(map(str, self.autapse.segments)), *rest])
         return "-".join(str(size) for size in (self.inputs, *(layer.outputs for layer in self.layers)))
 
     def initial_state(self, seed: int = 0, *, scale: float = 1.0) -> list[LayerState]:
-        """Weights and biases uniform within ±scale/√inputs, rounded to binary16; the same bits on every machine."""
-        seed = whole(seed, "seed", least=0)
-        result = []
-        for index, layer in enumerate(self.layers):
-            bound = half_scalar(scale, "scale of the initial weights") / layer.inputs**0.5
-            weight = half(uniform((layer.inputs, layer.outputs), seed, 0, index) * bound, "initial weights")
-            bias = half(uniform((layer.outputs,), seed, 1, index) * bound, "initial biases") if layer.bias else None
-            result.append(LayerState.fresh(weight, bias))
-        return result
+        """Weights and biases uniform within ±scale/√inputs, rounded to binary16; the same bits on every machine.
+
+        For an autapse network see `AutapseLayer.initial`.
+        """
+        seed, scale = whole(seed, "seed", least=0), half_scalar(scale, "scale of the initial weights")
+        return [LayerState.fresh(*layer.initial(index, seed, scale)) for index, layer in enumerate(self.layers)]
 
     def as_dict(self) -> dict:
         """Plain JSON values from which `Network.from_dict` makes the same network."""
-        return {"steps": self.steps, "layers": [layer.as_dict() for layer in self.layers]}
+        return {"steps": self.steps, "layers": [layer.as_dict() for layer in self.layers
+                                                if not isinstance(layer, PrototypeLayer)]}
 
     @classmethod
     def from_dict(cls, description: dict) -> "Network":
@@ -194,6 +230,9 @@ class Network:
             if not isinstance(entry, dict):
                 raise SpecError(f"layer {index} of the network description must be a table, not {entry!r:.40}")
             rest = dict(entry)
+            if "autapse" in rest and index == 0:
+                modules.append(_autapse(rest))
+                continue
             try:
                 modules.append(Linear(rest.pop("inputs"), rest.pop("outputs"), bias=rest.pop("bias", True)))
             except KeyError as missing:
@@ -204,6 +243,25 @@ class Network:
                 raise SpecError(f"layer {index} of the network description has an unknown key {unknown[0]!r}")
             modules.append(LIF(**rest) if spiking else LI(decay=rest.get("decay", 0.5)))
         return cls(modules, steps=description["steps"])
+
+
+def _check_readout(layer: AutapseLayer, modules: list) -> None:
+    linear = layer.spec.readout == "linear"
+    if linear != bool(modules) or len(modules) % 2:
+        raise SpecError(f"after an autapse network with readout {layer.spec.readout!r} "
+                        + ("come pairs of Linear and LIF (or LI last)" if linear else "comes nothing")
+                        + f", not {len(modules)} modules")
+
+
+def _autapse(entry: dict) -> Autapse:
+    options = entry.pop("autapse")
+    if entry or not isinstance(options, dict):
+        raise SpecError("an autapse layer of the network description is a table called autapse and nothing beside it")
+    try:
+        return Autapse(**options)
+    except TypeError as error:
+        said = str(error).rpartition("__init__() ")[2]
+        raise SpecError(f"the autapse layer of the network description: {said}") from None
 
 
 _SPIKING_ONLY = ("threshold", "half_width", "reset", "detach", "strict")
@@ -233,7 +291,7 @@ class TrainingSpec:
     batch
         Samples of a full batch; the last one of an epoch may be smaller.
     loss
-        "mse" on the chip, or "cross_entropy" by the host.
+        "mse" on the chip, or "cross_entropy" by the host, or "prototype" by the host, for prototypes and only for them.
     loss_scale
         S, a power of two that multiplies every error.
     momentum_exponent
@@ -262,7 +320,7 @@ class TrainingSpec:
             raise SpecError(f"momentum must be from 0 to below 1 in binary16, not {self.momentum:g}")
         put(self, "batch", whole(self.batch, "batch", least=1, most=65536))
         if self.loss not in LOSSES:
-            raise SpecError(f"loss must be 'mse' or 'cross_entropy', not {self.loss!r}")
+            raise SpecError(f"loss must be 'mse', 'cross_entropy' or 'prototype', not {self.loss!r}")
         exponent = log2_exact(self.loss_scale, "loss scale", least=-14, most=24)
         put(self, "loss_scale", 2.0**exponent)
         stated = exponent if self.momentum_exponent is None else self.momentum_exponent
@@ -273,7 +331,10 @@ class TrainingSpec:
                             "2^40 apart, beyond the chip's optimiser; bring them closer")
 
     def check(self, network: Network) -> None:
-        """Refuses a loss scale whose factor 2·S/(C·T) binary16 cannot hold for this network."""
+        """Refuses a loss scale whose factor 2·S/(C·T) binary16 cannot hold for this network, and a loss not for it."""
+        if (self.loss == "prototype") != (network.prototypes is not None):
+            raise SpecError(f"loss {self.loss!r} does not fit a network read "
+                            + ("by prototypes; take loss 'prototype'" if network.prototypes else "without prototypes"))
         factor = 2 * self.loss_scale / (network.classes * network.steps)
         if factor > LARGEST or np.float16(factor) == 0:
             raise SpecError(f"loss scale {self.loss_scale:g} gives the error factor {factor:g} for {network.classes} "

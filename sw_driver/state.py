@@ -13,7 +13,8 @@ from .half import half
 class LayerState:
     """One layer's trained words, all float16.
 
-    `weight` has shape (inputs, outputs), `bias` (outputs,) or None. A remainder is 2^10 times what binary16
+    `weight` has shape (inputs, outputs), `bias` (outputs,) or None; of an autapse network they
+    are (words,) and (nodes,). A remainder is 2^10 times what binary16
     could not keep of its weight, a momentum 2^k times the momentum; both have the shape of what they belong to.
     """
 
@@ -88,7 +89,7 @@ def checked_state(layers: Sequence, state: Sequence[LayerState]) -> list[LayerSt
                 arrays[field.name] = None
                 continue
             value = half(value, f"{field.name} of layer {index}")
-            shape = (spec.outputs,) if is_bias else (spec.inputs, spec.outputs)
+            shape = spec.bias_shape if is_bias else spec.weight_shape
             if value.shape != shape:
                 raise SpecError(f"{field.name} of layer {index} must have shape {shape}, not {value.shape}")
             arrays[field.name] = value

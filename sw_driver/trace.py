@@ -54,6 +54,8 @@ class TraceWriter(Callback):
                                 if name.endswith(("remainder", "momentum"))):
             raise SpecError("only a run from the start can be traced, not one that is resumed: initial.npz has no "
                             "place for momenta and remainders")
+        if trainer.network.autapse is not None:
+            raise SpecError("an autapse network cannot be traced; leave --trace out")
         # On disk until the end: five epochs of MNIST are a gigabyte of spikes.
         self._spool = tempfile.TemporaryFile()
         self._initial = trainer.state

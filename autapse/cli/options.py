@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from ..sw_driver.autapse import Autapse
 from ..sw_driver.compile import METHODS, check_method, mesh_size
 from ..sw_driver.data import SOURCES, Data
 from ..sw_driver.device import Device
@@ -26,7 +27,8 @@ STEPS = 8
 HIDDEN = 128
 
 DataName = Annotated[str, typer.Option("--data", help="Data set: " + ", ".join(SOURCES) + ".")]
-Net = Annotated[str | None, typer.Option("--net", help="Network: sizes such as 64-128-10, or a .toml or .py file. "
+Net = Annotated[str | None, typer.Option("--net", help="Network: sizes such as 64-128-10, autapse:256 (or :reservoir, "
+                                         ":prototype), or a .toml or .py file. "
                                          f"Without it: the data's inputs, {HIDDEN} neurons, the data's classes.")]
 Steps = Annotated[int | None, typer.Option("--steps", help=f"Time steps per sample [{STEPS}, or the file's].")]
 Decay = Annotated[float, typer.Option("--decay", help="Decay of every neuron of a --net given by sizes.")]
@@ -35,7 +37,8 @@ Pool = Annotated[int, typer.Option("--pool", help="Merge squares of this many pi
 Batch = Annotated[int, typer.Option("--batch", help="Samples per update.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", help="Learning rate.")]
 Momentum = Annotated[float, typer.Option("--momentum", help="Momentum, from 0 to below 1.")]
-LossName = Annotated[str, typer.Option("--loss", help="mse (on the chip) or cross_entropy (by the host).")]
+LossName = Annotated[str, typer.Option("--loss", help="mse (on the chip), cross_entropy (by the host), or prototype "
+                                              "(by the host, for prototypes).")]
 LossScale = Annotated[float, typer.Option("--loss-scale", help="Power of two that multiplies every error.")]
 Other = Annotated[float, typer.Option("--other", help="What mean squared error wants of the classes that a sample is "
                                       "not of; the right one shall reach 1.")]
@@ -111,6 +114,8 @@ def network_of(net: str | None, *, steps: int | None, decay: float, data: Data |
         return _from_toml(Path(net), steps, name)
     if net.endswith(".py"):
         return _from_python(Path(net), steps, name)
+    if net.partition(":")[0] == "autapse":
+        return Network(_autapse(net, data, name), steps=STEPS if steps is None else steps)
     sizes = net.split("-")
     if len(sizes) < 2 or not all(size.isdecimal() for size in sizes):
         raise SpecError(f"{name} must be sizes such as 64-128-10, or a .toml or .py file, not {net!r}")
@@ -120,6 +125,26 @@ def network_of(net: str | None, *, steps: int | None, decay: float, data: Data |
         last = index == len(sizes) - 2
         modules += [Linear(inputs, outputs), LI(decay=decay) if last else LIF(decay=decay)]
     return Network(modules, steps=STEPS if steps is None else steps)
+
+
+def _autapse(net: str, data: Data | None, name: str) -> list[Autapse | Linear | LI]:
+    """`autapse:256`, `autapse:156+100:prototype`, `autapse:256:reservoir`: nodes, and what is not as by default."""
+    _, _, rest = net.partition(":")
+    size, *words = rest.split(":")
+    parts = size.split("+")
+    unknown = sorted(set(words) - {"mlp", "reservoir", "count", "prototype", "linear"})
+    if not all(part.isdecimal() for part in parts) or unknown:
+        raise SpecError(f"{name} must be such as autapse:256, autapse:156+100:prototype or autapse:256:reservoir, "
+                        f"not {net!r}")
+    inputs, classes = (data.train.inputs, max(2, data.classes)) if data is not None else (64, 10)
+    options: dict = {"structure": "reservoir"} if "reservoir" in words else {}
+    options |= {"segments": [int(part) for part in parts]} if len(parts) > 1 else {}
+    readouts = [word for word in words if word in ("count", "prototype", "linear")]
+    options |= {"readout": readouts[0]} if readouts else {}
+    first = Autapse(inputs, sum(map(int, parts)), classes=classes, **options)
+    if first.spec.readout != "linear":
+        return [first]
+    return [first, Linear(first.spec.read_nodes, classes), LI(decay=0.5)]
 
 
 def _from_toml(path: Path, steps: int | None, name: str) -> Network:

@@ -10,7 +10,7 @@ from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION, ChipConfig
 from ...hw.contract.program import COUNTERS, ENGINES, MAGIC, Run, Space
 from ..compile import CoreProgram, Plan, compile_mesh, compile_whole, plan_by, training_registers
 from ..device import BatchResult, Device, checked_spikes
-from ..errors import DeviceError
+from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
 from ..network import checked_state
 from .cores import Cores
@@ -105,6 +105,9 @@ class ChipDevice(Device):
     def load(self, network, training):
         if training is not None:
             training.check(network)
+        if network.autapse is not None:
+            raise Misfit(f"{self.name} is a chip of layers and holds no autapse network; use the golden model, or a "
+                         "chip with an autapse core")
         bus, config = self.connect(network, training)
         programs = self.compile(network, training, config)
         self._network, self._training = network, training

@@ -3,11 +3,13 @@
 import numpy as np
 import torch
 
-from ...verification.golden.model import Golden, Layer, NoKernel, Rules
+from ...verification.golden.model import Autapse, Golden, Layer, NoKernel, Rules
+from ..autapse import AutapseLayer
 from ..device import BatchResult, Device, checked_spikes
 from ..errors import DeviceError
 from ..half import half, half_scalar
 from ..network import LayerState, checked_state
+from ..prototypes import Prototypes
 
 _STATE = {"weight": "weight", "remainder": "weight_remainder", "momentum": "weight_momentum",
           "bias": "bias", "bias_remainder": "bias_remainder", "bias_momentum": "bias_momentum"}
@@ -33,11 +35,12 @@ class GoldenDevice(Device):
         self._where, self._threads, self._kernel = where, threads, kernel
         self._golden: Golden | None = None
         self._pending: int | None = None
+        self._prototypes: Prototypes | None = None
 
     def load(self, network, training):
-        layers = [Layer(inputs=spec.inputs, outputs=spec.outputs, bias=spec.bias, decay=spec.decay,
-                        threshold=spec.threshold, half_width=spec.half_width, soft=spec.reset == "soft",
-                        detach=spec.detach, strict=spec.strict, spiking=spec.spiking) for spec in network.layers]
+        read = network.prototypes
+        layers = [_layer(spec) for spec in network.layers if spec is not read]
+        self._prototypes = None if read is None else Prototypes(read, training)
         if training is None:
             rules = Rules(steps=network.steps)
         else:
@@ -59,7 +62,10 @@ class GoldenDevice(Device):
     def write_state(self, state):
         self._pending = None
         words = {}
-        for index, layer in enumerate(checked_state(self._loaded().layers, state)):
+        checked = checked_state(self._loaded().layers, state)
+        if self._prototypes is not None:
+            self._prototypes.write(checked.pop())
+        for index, layer in enumerate(checked):
             words |= {f"{index}.{_STATE[name]}": array for name, array in layer.arrays().items()}
         self._model().set_state(words)
 
@@ -72,18 +78,24 @@ class GoldenDevice(Device):
         if self._training is None or not self._training.momentum:
             # A program without momentum has no use for M, and a chip then keeps none.
             words |= {name: np.zeros_like(array) for name, array in words.items() if name.endswith("_momentum")}
+        read = [] if self._prototypes is None else [self._prototypes.read()]
         return [LayerState.from_arrays({name: words[f"{index}.{golden}"] for name, golden in _STATE.items()
                                         if f"{index}.{golden}" in words})
-                for index in range(len(self._network.layers))]
+                for index in range(len(self._network.layers) - len(read))] + read
 
     def infer(self, spikes):
-        golden = self._model()
+        self._model()
         spikes = checked_spikes(spikes, self._network)
-        widest = max(self._network.inputs, *(layer.outputs for layer in self._network.layers))
+        widest = max(self._network.inputs, *(max(layer.bias_shape) for layer in self._network.layers))
         chunk = max(1, _CHUNK_VALUES // (widest * self._network.steps))
-        parts = [golden.forward(torch.from_numpy(spikes[start:start + chunk])).y
+        parts = [self._readouts(spikes[start:start + chunk], keep=False)
                  for start in range(0, len(spikes), chunk)]
         return torch.cat([torch.from_numpy(part) for part in parts]).numpy()
+
+    def _readouts(self, spikes: np.ndarray, *, keep: bool) -> np.ndarray:
+        golden = self._model()
+        y = golden.forward(torch.from_numpy(spikes), keep=keep).y
+        return y if self._prototypes is None else self._prototypes.readouts(golden.codes())
 
     def accumulate(self, spikes, *, targets=None, error=None, capture=False):
         golden = self._model()
@@ -98,17 +110,22 @@ class GoldenDevice(Device):
                               f"{self.name} was loaded for")
         golden.clear_overflow()
         golden.clear_gradient()
-        readouts = golden.forward(torch.from_numpy(spikes), keep=True).y
+        readouts = self._readouts(spikes, keep=True)
         if error is not None:
             errors = np.stack([half(error(readout, index), "targets and errors")
                                for index, readout in enumerate(readouts)])
         else:
             errors = golden.loss_error(readouts, half(targets, "targets and errors"))
+        if self._prototypes is not None:
+            slopes = errors.astype(np.float64)
+            errors = self._prototypes.errors(slopes, self._network.steps)
+            self._prototypes.clear()
+            self._prototypes.accumulate(golden.codes(), slopes)
         golden.backward(errors)
         self._pending = len(spikes)
         traces = None
         if capture:
-            layers = golden.traces()
+            layers = golden.traces() + [{}] * (self._prototypes is not None)
             traces = [[{name: array[sample] for name, array in layer.items()} for layer in layers]
                       for sample in range(len(spikes))]
         return BatchResult(readouts=readouts, overflow=golden.overflow, traces=traces)
@@ -122,7 +139,10 @@ class GoldenDevice(Device):
                               "load it with momentum to use it")
         self._pending = None
         golden.clear_overflow()
-        golden.update(samples, half_scalar(learning_rate, "learning rate"), half_scalar(momentum, "momentum"))
+        rates = half_scalar(learning_rate, "learning rate"), half_scalar(momentum, "momentum")
+        golden.update(samples, *rates)
+        if self._prototypes is not None:
+            self._prototypes.update(samples=samples, learning_rate=rates[0], momentum=rates[1])
         return golden.overflow
 
     def info(self):
@@ -131,6 +151,22 @@ class GoldenDevice(Device):
 
     def close(self):
         self._golden = None
+
+
+def _layer(spec) -> Layer | Autapse:
+    common = {"bias": spec.bias, "threshold": spec.threshold, "half_width": spec.half_width,
+              "soft": spec.reset == "soft", "detach": spec.detach, "strict": spec.strict}
+    if not isinstance(spec, AutapseLayer):
+        return Layer(inputs=spec.inputs, outputs=spec.outputs, decay=spec.decay, spiking=spec.spiking, **common)
+    network = spec.spec
+    edges = np.array([(node, *pair) for node, pairs in enumerate(network.edges) for pair in pairs], np.int64)
+    targets, delays, indices = edges.reshape(-1, 3).T
+    matrices = network.structure == "mlp" and not network.time_invariant
+    return Autapse(inputs=network.inputs, nodes=network.nodes, input_nodes=network.input_nodes, targets=targets,
+                   delays=delays, indices=indices, edge_words=network.weights, read_from=network.read_from,
+                   leak=np.float16(network.leak), pixel=network.input == "pixel", recurrent=network.recurrent,
+                   carry=network.carry, segments=network.segments if matrices else None,
+                   **common | {"threshold": np.float16(network.threshold)})
 
 
 def open_golden(argument: str | None, *, threads: int | None = None, kernel: str | None = None) -> GoldenDevice:

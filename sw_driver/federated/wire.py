@@ -1,5 +1,6 @@
 """What travels: trained words as vectors, whole, as differences, or as the largest differences alone."""
 
+import math
 import zlib
 
 import numpy as np
@@ -46,11 +47,11 @@ def unpack(network: Network, weight: np.ndarray, remainder: np.ndarray | None = 
                for vector in (weight, remainder, momentum)]
     state, place = [], 0
     for layer in network.layers:
-        end = place + layer.inputs * layer.outputs
-        stop = end + layer.outputs * layer.bias
+        end = place + math.prod(layer.weight_shape)
+        stop = end + math.prod(layer.bias_shape) * layer.bias
         arrays = {}
         for part, vector in zip(PARTS, vectors, strict=True):
-            arrays[part] = vector[place:end].reshape(layer.inputs, layer.outputs).copy()
+            arrays[part] = vector[place:end].reshape(layer.weight_shape).copy()
             if layer.bias:
                 arrays["bias" if part == "weight" else f"bias_{part}"] = vector[end:stop].copy()
         state.append(LayerState.from_arrays(arrays))
