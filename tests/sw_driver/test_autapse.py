@@ -36,7 +36,7 @@ def spikes_and_labels(inputs, classes, *, count=40, steps=3):
     (lambda: ap.Autapse(3, 9, classes=2, leak=0.5, units=2), "2 units side by side need leak 0"),
     (lambda: ap.Autapse(3, 6, structure="reservoir", delays=[1], leak=0, units=2), "within one group of 2 units"),
     (lambda: ap.Autapse(3, 9, structure="conv", classes=2), "a conv structure needs shape"),
-    (lambda: ap.Autapse(9, 18, structure="conv", shape=(3, 3), kernel=2, readout="linear"), "kernel must be odd, not 2"),
+    (lambda: ap.Autapse(9, 18, structure="conv", shape=(3, 3), kernel=2, readout="linear"), "kernel must be odd"),
     (lambda: ap.Autapse(3, 9, structure="tree", classes=2), "structure must be reservoir, mlp or conv, not 'tree'"),
     (lambda: ap.Network([ap.Autapse(3, 9, classes=2), ap.Linear(2, 2), ap.LI()], steps=2), "comes nothing"),
     (lambda: ap.Network([ap.Autapse(3, 9, structure="reservoir")], steps=2), "come pairs of Linear and LIF"),

@@ -67,8 +67,7 @@ def test_batches_do_not_matter(name):
 
 @pytest.mark.parametrize(("call", "sentence"), [
     (lambda: encode("magic", np.zeros((1, 1)), full=2, steps=2),
-     "there is no encoder 'magic'; known are rate, rate-spread, latency, threshold, "
-     "planes"),
+     "there is no encoder 'magic'; known are rate, rate-spread, latency, threshold, planes"),
     (lambda: encode("rate", np.array([[300]]), full=255, steps=2),
      "an encoder takes whole numbers from 0 to 255 of shape (samples, inputs)"),
     (lambda: rate(np.array([[1]]), full=2, steps=2, phase=1.0),
