@@ -2,10 +2,10 @@
 
     python -m autapse.verification.autapse_speech --data FSDD.npz [--nodes 256] [--seeds 3] [--delays 8]
 
-Both see the same spikes and are read by the same integrators, trained by the golden model; neither reservoir is trained,
-so that its spikes are computed once. The standard reservoir has as many recurrent synapses per neuron as the autapse
-neuron has delays, from random neurons, one step late, with the same ranges of weights and the same decay, in float64.
-Takes 0 to 4 of each speaker are the official test set; then each speaker is left out in turn.
+Both see the same spikes and are read by the same integrators, trained by the golden model. Neither reservoir is
+trained itself, so that its spikes are computed once. The standard one has as many recurrent synapses per neuron as the
+autapse neuron has delays, from random neurons, one step late, with the same ranges of weights and the same decay, in
+float64. Takes 0 to 4 of each speaker are the official test set; then each speaker is left out in turn.
 """
 
 import argparse

@@ -81,12 +81,15 @@ def test_without_net_the_data_decides(tmp_path, capsys):
     (["train", "--limit", "0"], "limit must be at least 1, not 0"),
     (["train", "--seed", "-1"], "seed must be at least 0, not -1"),
     (["train", "--steps", "0"], "steps must be from 1 to 8192, not 0"),
-    (["train", "--loss", "hinge"], "loss must be 'mse' or 'cross_entropy', not 'hinge'"),
+    (["train", "--loss", "hinge"], "loss must be 'mse', 'cross_entropy' or 'prototype', not 'hinge'"),
     (["train", "--loss-scale", "100"], "loss scale must be a power of two"),
     (["train", "--net", "64"], "--net must be sizes such as 64-128-10"),
     (["train", "--net", "64-0-10"], "outputs of Linear must be at least 1, not 0"),
     (["train", "--net", "32-8-10"], "training data has 64 inputs, the network 32"),
     (["train", "--net", "64-8-9"], "label 9, but the network has classes 0 to 8"),
+    (["train", "--net", "autapse:lots"], "--net must be such as autapse:256, autapse:156+100:prototype"),
+    (["train", "--net", "autapse:256:tree"], "--net must be such as autapse:256"),
+    (["train", "--net", "autapse:40:prototype"], "take loss 'prototype'"),
     (["train", "--net", "none.toml"], "cannot read --net none.toml: No such file or directory"),
     (["train", "--net", "none.py"], "there is no --net file none.py"),
     (["train", "--data", "mnist:nowhere"], "there is no directory nowhere"),
@@ -203,6 +206,18 @@ def test_verify_different_is_code_one(tmp_path, monkeypatch, capsys):
     assert errors.startswith("autapse: golden and wrong differ in 1 of ")
     assert "the first is weight: layer 1, neuron 4, from input 7, batch 1: " in errors
     assert made["first"]["values"][0] != made["first"]["values"][1]
+
+
+@pytest.mark.parametrize("net,more", [
+    ("autapse:24", []), ("autapse:14+10", ["--loss", "cross_entropy"]),
+    ("autapse:24:prototype", ["--loss", "prototype"]),
+    ("autapse:12:reservoir", ["--steps", 3])])  # fmt: skip
+def test_an_autapse_network_trains_and_verifies(tmp_path, capsys, net, more):
+    more = ["--net", net, *more]
+    code, text, _ = call(capsys, "train", "--limit", 40, "--epochs", 1, "--out", tmp_path / "run", *more)
+    assert code == 0 and "-autapse " in text and (tmp_path / "run" / "report.html").is_file()
+    code, text, _ = call(capsys, "verify", "--devices", "golden,golden:kernel=torch", "--limit", 16, *more)
+    assert code == 0 and text.count(" 0 differ") == len(text.splitlines()) - 1
 
 
 def test_info(tmp_path, capsys):

@@ -32,6 +32,21 @@ def test_digits(capsys, monkeypatch):
     assert float(capsys.readouterr().out.split()[-2]) > 80
 
 
+def test_autapse_tradeoff(capsys, monkeypatch, tmp_path):
+    for package in ("torch", "sklearn", "matplotlib"):
+        pytest.importorskip(package, reason="the example trains on the golden model and draws")
+    plot = tmp_path / "plot.svg"
+    monkeypatch.setattr(sys, "argv", ["autapse_tradeoff.py", str(plot)])
+    monkeypatch.setattr(ap.Trainer, "fit", _short_fit(ap.Trainer.fit))
+    runpy.run_path(str(EXAMPLES / "autapse_tradeoff.py"))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 17 and plot.read_text().count("<svg") == 1
+
+
+def _short_fit(fit):
+    return lambda trainer, data, *, epochs, progress: fit(trainer, data.first(200), epochs=1, progress=progress)
+
+
 def test_network_file():
     net = network_of(str(EXAMPLES / "network.toml"), steps=None, decay=0.5, data=None)
     assert (str(net), net.steps, net.layers[1].bias, net.layers[1].spiking) == ("64-96-10", 8, False, False)

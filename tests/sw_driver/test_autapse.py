@@ -7,6 +7,7 @@ import autapse as ap
 from autapse.hw.contract.autapse import AutapseSpec, check_prototypes
 from autapse.hw.contract.autapse_edges import convolution_edges, ordered_edges, perceptron_edges
 from autapse.sw_driver.autapse import select_delays
+from autapse.sw_driver.autapse_cost import additions, layer_state_bits, state_bits
 from autapse.sw_driver.encode import planes
 from autapse.sw_driver.loss import Loss
 from autapse.sw_driver.prototypes import distances
@@ -165,3 +166,33 @@ def test_a_chip_of_layers_refuses(monkeypatch):
     network = ap.Network([ap.Autapse(3, 9, classes=2)], steps=2)
     with ap.open("sim") as device, pytest.raises(ap.Misfit, match="holds no autapse network"):
         device.load(network, None)
+
+
+def test_what_is_kept_and_how_long_a_sweep_takes():
+    spec = ap.Autapse(3, 6, segments=[4, 2], readout="prototype", classes=5, units=2).spec
+    assert state_bits(spec, 3) == {"membrane": 32, "delay line": 5, "code": 6, "prototypes": 30, "counts": 0}
+    assert layer_state_bits((4, 2)) == {"membrane": 96, "spikes": 6}
+    # Two inputs spike: groups of the first segment take 2 + 1 each; three nodes of it spike: 3 + 1 for the second.
+    assert additions(spec, np.array([1, 1, 0, 1, 0, 1]), np.array([1, 0, 1])) == 3 + 3 + 4
+
+
+def test_a_convolution_is_a_convolution():
+    """Spikes of the second map against PyTorch's conv2d over exact quarters, borders included."""
+    torch = pytest.importorskip("torch")
+    network = ap.Network([ap.Autapse(20, 40, structure="conv", shape=[4, 5], readout="prototype", classes=2)], steps=2)
+    state = network.initial_state(3)
+    print("seed", SEED)
+    rng = np.random.default_rng(SEED)
+    kernel = (rng.integers(-4, 5, (3, 3)) / 4).astype(np.float16)
+    state[0].weight[1:] = kernel.ravel()
+    spikes = (rng.random((6, 2, 20)) < 0.5).astype(np.uint8)
+    with ap.open("golden") as device:
+        device.load(network, ap.TrainingSpec(loss="prototype"))
+        device.write_state(state)
+        result = device.accumulate(spikes, error=lambda readout, index: np.zeros(2), capture=True)
+    found = np.stack([sample[0]["s"] for sample in result.traces])
+    assert np.array_equal(found[:, :, :20], spikes)
+    images = torch.from_numpy(spikes.reshape(12, 1, 4, 5).astype(np.float64))
+    drive = torch.nn.functional.conv2d(images, torch.from_numpy(kernel.astype(np.float64))[None, None], padding=1)
+    u = (drive.reshape(6, 2, 20).numpy() + state[0].bias[20:].astype(np.float64)).astype(np.float16)
+    assert np.array_equal(found[:, :, 20:], (u >= 1).astype(np.uint8)) and found[:, :, 20:].any()
