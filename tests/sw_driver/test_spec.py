@@ -58,7 +58,7 @@ def test_a_network_survives_its_description():
     (lambda: ap.TrainingSpec(learning_rate=-0.5), "learning rate must be from 2^-24 to 65504 in binary16, not -0.5"),
     (lambda: ap.TrainingSpec(momentum=0.9999), "momentum must be from 0 to below 1 in binary16, not 1"),
     (lambda: ap.TrainingSpec(batch=0), "batch must be from 1 to 65536, not 0"),
-    (lambda: ap.TrainingSpec(loss="l1"), "loss must be 'mse' or 'cross_entropy', not 'l1'"),
+    (lambda: ap.TrainingSpec(loss="l1"), "loss must be 'mse', 'cross_entropy' or 'prototype', not 'l1'"),
     (lambda: ap.TrainingSpec(loss_scale=100.0), "loss scale must be a power of two from 2^-14 to 2^24, not 100.0"),
     (lambda: ap.TrainingSpec(loss_scale=2.0**24).check(asymmetric()),
      ("loss scale 1.67772e+07 gives the error factor 1.86414e+06 for 3 classes and 6 steps, beyond binary16; choose a "
