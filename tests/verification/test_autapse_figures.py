@@ -1,0 +1,47 @@
+"""The commands behind the figures of docs/autapse.md, on made-up data."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from autapse.verification import autapse_figures as figures
+from autapse.verification.autapse_speech import autapse_spikes, standard_spikes
+
+SEED = 77
+
+
+def made_up(folder, setting):
+    rng = np.random.default_rng(SEED)
+    labels = rng.integers(0, 10, 260).astype(np.uint8)
+    pictures = np.zeros((260, 28, 28), np.uint8)
+    for picture, label in zip(pictures, labels, strict=True):
+        picture[4 + 2 * (label // 5):8 + 2 * (label // 5), 4 + 4 * (label % 5):8 + 4 * (label % 5)] = 200
+    return [pictures[:200], labels[:200], pictures[200:], labels[200:]]
+
+
+def test_training_learns_and_repeats(monkeypatch, tmp_path):
+    print("seed", SEED)
+    monkeypatch.setattr(figures, "images", made_up)
+    setting = replace(figures.PRESETS["mnist16"], epochs=6, batch=20, steps=2)
+    first, second = (figures.train(setting, tmp_path, 1, say=lambda line: None) for _ in range(2))
+    assert first["curve"] == second["curve"] and first["test_accuracy"] > 0.6
+    lif = figures.train(replace(setting, kind="lif", epochs=1), tmp_path, 1, say=lambda line: None)
+    assert 0 <= lif["test_accuracy"] <= 1
+
+
+def test_shifts_move_the_picture_whole():
+    picture = np.zeros((50, 28, 28), np.uint8)
+    picture[:, 10, 12] = 9
+    moved = figures.changed(picture, replace(figures.PRESETS["mnist"], shift=2), np.random.default_rng(SEED))
+    places = {tuple(np.argwhere(one)[0]) for one in moved}
+    assert (moved.sum(axis=(1, 2)) == 9).all() and len(places) > 10
+    assert all(abs(row - 10) <= 2 and abs(column - 12) <= 2 for row, column in places)
+
+
+def test_both_reservoirs_hear_their_inputs():
+    spikes = (np.random.default_rng(SEED).random((3, 6, 11)) < 0.5).astype(np.uint8)
+    network = figures.Network([figures.Autapse(11, 13, structure="reservoir", delays=3), figures.Linear(13, 10),
+                               figures.LI()], steps=6)
+    mine, theirs = autapse_spikes(spikes, network, 1, 2.0), standard_spikes(spikes, 13, 3, 1, 2.0)
+    assert mine.shape == theirs.shape == (3, 6, 13) and 0 < mine.mean() < 1 and 0 < theirs.mean() < 1
+    assert not np.array_equal(mine[0], mine[1])
