@@ -119,8 +119,9 @@ class Autapse:
             elif structure == "conv":
                 if shape is None or len(shape) != 2:
                     raise SpecError("a conv structure needs shape, the height and width of its maps")
-                pixel, area = True, shape[0] * shape[1]
-                found, count = convolution_edges(*shape, channels, kernel)
+                height, width = shape
+                pixel, area = True, height * width
+                found, count = convolution_edges(height, width, channels, kernel)
                 parts = [maps * area for maps in channels]
             else:
                 raise SpecError(f"structure must be reservoir, mlp or conv, not {structure!r}")

@@ -151,8 +151,9 @@ class Network:
         modules = list(modules)
         layers: list[LayerSpec | AutapseLayer | PrototypeLayer] = []
         if modules and isinstance(modules[0], Autapse):
-            layers += layers_of(modules.pop(0), self.steps)
-            _check_readout(layers[0], modules)
+            first = modules.pop(0)
+            layers += layers_of(first, self.steps)
+            _check_readout(first.spec.readout, modules)
         elif not modules or len(modules) % 2:
             raise SpecError(f"a network is pairs of Linear and LIF (or LI last), not {len(modules)} modules")
         before = len(layers)
@@ -245,10 +246,10 @@ class Network:
         return cls(modules, steps=description["steps"])
 
 
-def _check_readout(layer: AutapseLayer, modules: list) -> None:
-    linear = layer.spec.readout == "linear"
+def _check_readout(readout: str, modules: list) -> None:
+    linear = readout == "linear"
     if linear != bool(modules) or len(modules) % 2:
-        raise SpecError(f"after an autapse network with readout {layer.spec.readout!r} "
+        raise SpecError(f"after an autapse network with readout {readout!r} "
                         + ("come pairs of Linear and LIF (or LI last)" if linear else "comes nothing")
                         + f", not {len(modules)} modules")
 

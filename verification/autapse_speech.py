@@ -29,6 +29,7 @@ def autapse_spikes(spikes: np.ndarray, network: Network, seed: int, scale: float
     from ..sw_driver.devices.golden import _layer
     model = Golden([_layer(network.layers[0])], Rules(steps=network.steps), threads=1)
     first = network.initial_state(seed, scale=scale)[0]
+    assert first.bias is not None, "the network has one"
     model.set_state({"0.weight": first.weight, "0.bias": first.bias})
     found = []
     for start in range(0, len(spikes), 500):

@@ -1,5 +1,7 @@
 """The golden model as a device: PyTorch in place of the chip, the same bits."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -154,19 +156,20 @@ class GoldenDevice(Device):
 
 
 def _layer(spec) -> Layer | Autapse:
-    common = {"bias": spec.bias, "threshold": spec.threshold, "half_width": spec.half_width,
-              "soft": spec.reset == "soft", "detach": spec.detach, "strict": spec.strict}
+    common: dict[str, Any] = {"bias": spec.bias, "threshold": spec.threshold, "half_width": spec.half_width,
+                              "soft": spec.reset == "soft", "detach": spec.detach, "strict": spec.strict}
     if not isinstance(spec, AutapseLayer):
         return Layer(inputs=spec.inputs, outputs=spec.outputs, decay=spec.decay, spiking=spec.spiking, **common)
     network = spec.spec
     edges = np.array([(node, *pair) for node, pairs in enumerate(network.edges) for pair in pairs], np.int64)
     targets, delays, indices = edges.reshape(-1, 3).T
+    common["threshold"] = np.float16(network.threshold)
     matrices = network.structure == "mlp" and not network.time_invariant
     return Autapse(inputs=network.inputs, nodes=network.nodes, input_nodes=network.input_nodes, targets=targets,
                    delays=delays, indices=indices, edge_words=network.weights, read_from=network.read_from,
                    leak=np.float16(network.leak), pixel=network.input == "pixel", recurrent=network.recurrent,
                    carry=network.carry, segments=network.segments if matrices else None,
-                   **common | {"threshold": np.float16(network.threshold)})
+                   **common)
 
 
 def open_golden(argument: str | None, *, threads: int | None = None, kernel: str | None = None) -> GoldenDevice:

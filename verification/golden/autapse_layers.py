@@ -23,7 +23,7 @@ def as_layers(autapse: Autapse) -> list[Layer] | None:
             or autapse.outputs != segments[-1]):
         return None
     common = {name: getattr(autapse, name) for name in ("bias", "threshold", "half_width", "soft", "detach", "strict")}
-    return [Layer(inputs=before, outputs=here, decay=np.float16(0), **common)
+    return [Layer(inputs=before, outputs=here, decay=np.array(0, np.float16), **common)
             for before, here in itertools.pairwise((autapse.inputs, *segments))]
 
 

@@ -7,6 +7,7 @@ the network's state, the loss, and the door through which words come in.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ class Golden:
             raise ValueError(f'kernel must be "native", "torch" or None, not {kernel!r}')
         if kernel == "native" and not on_cpu:
             raise ValueError(f'the native kernel computes on "cpu" only, not on {str(self.device)!r}; use "torch"')
-        parts = self.layers, self._weights, self._biases, self._rnd
+        parts: tuple[Any, ...] = self.layers, self._weights, self._biases, self._rnd
         if isinstance(self.layers[0], Autapse) and not self._stack:
             return AutapsePasses(*parts)  # there is no other
         if kernel != "torch" and on_cpu:

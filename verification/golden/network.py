@@ -2,7 +2,9 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -145,7 +147,7 @@ class Readout:
         return self.y.argmax(axis=1)
 
 
-def check_chain(layers: tuple[Layer, ...]) -> None:
+def check_chain(layers: Sequence[Any]) -> None:
     """Raise ValueError unless the layers follow one another and only the last one may not spike."""
     if not layers:
         raise ValueError("a network needs at least one layer")

@@ -19,7 +19,11 @@ class Passes(Protocol):
     """What `Golden` asks of those who compute for it. All of them give the same bits."""
 
     name: str
-    outputs: torch.Tensor  # of the last `forward`: the last layer's spikes (0 where it has none) or membranes
+
+    @property
+    def outputs(self) -> torch.Tensor:
+        """The last layer's spikes in the last `forward`, (samples, steps, neurons); of one that has none, anything."""
+        ...
 
     @property
     def samples(self) -> int:
