@@ -4,6 +4,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..hw.autapse.core import AutapseCore
+from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.program import Run
 from ..hw.engine.core import Core
@@ -30,9 +32,11 @@ def watch(m, o_status, *, run, running, overflow, link: Link):
     ]
 
 
-def core_of(config: ChipConfig) -> Core | SequencedCore:
+def core_of(config: ChipConfig | AutapseChip) -> Core | SequencedCore | AutapseCore:
     """The core that a configuration asks for: with one shared lane the sequenced one, for the smallest FPGAs, unless
     its one memory is too small."""
+    if isinstance(config, AutapseChip):
+        return AutapseCore(config)
     return SequencedCore(config) if config.sequenced and fits(config) else Core(config)
 
 
@@ -51,7 +55,7 @@ class Chip(wiring.Component):
     o_status : for lights and the line's rate, see STATUS; only with `status`
     """
 
-    def __init__(self, config: ChipConfig, *, status: bool = False):
+    def __init__(self, config: ChipConfig | AutapseChip, *, status: bool = False):
         self.config, self.status = config, status
         super().__init__({
             "i_line": In(stream.Signature(8)), "o_line": Out(stream.Signature(8)), "o_busy": Out(1),

@@ -1,7 +1,7 @@
 """Synthesis, placement and routing with open tools: what a design takes of an FPGA and how fast it is.
 
 Run as `python -m autapse.gateware.synthesis [--lanes 8 --units 1 --shared --core] [--json FILE]`. The design is the
-chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--target up5k` takes the sequenced core.
+chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--target up5k` takes the sequenced core, `--autapse` the autapse core.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
 from .carries import shorten
@@ -128,6 +129,7 @@ def main(arguments=None) -> int:
     parser.add_argument("--units", type=int, default=1)
     parser.add_argument("--shared", action="store_true", help="one set of lanes for the three engines")
     parser.add_argument("--core", action="store_true", help="the core alone, without link and command processor")
+    parser.add_argument("--autapse", action="store_true", help="a chip with an autapse core of so many units")
     parser.add_argument("--target", choices=TARGETS, default="ecp5-85f")
     parser.add_argument("--seed", type=int, default=1, help="of the placement")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
@@ -137,8 +139,10 @@ def main(arguments=None) -> int:
     try:
         if options.target == "up5k" and options.core:
             raise SynthesisError("a core alone has more ports than an iCE40 UP5K has pins; leave --core out")
-        if options.target == "up5k":
-            config: ChipConfig = up5k_config()
+        if options.autapse:
+            config: ChipConfig | AutapseChip = AutapseChip(units=options.units)
+        elif options.target == "up5k":
+            config = up5k_config()
         else:
             config = demo_config(lanes=options.lanes, units=options.units, shared=options.shared)
         component = core_of(config) if options.core else Chip(config)

@@ -1,18 +1,12 @@
-"""The autapse neuron: one leaky integrate-and-fire unit that is visited as all nodes of a network, one after another."""
+"""The autapse neuron: one leaky integrate-and-fire unit that is visited as all nodes of a network in turn."""
 
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..sequenced.arithmetic import ExactMultiplySum, SumRounding
+from ..sequenced.arithmetic import ARITHMETIC, ASKED, ExactMultiplySum, SumRounding
 
-__all__ = ["ARITHMETIC", "ASKED", "PARAMETERS", "AutapseNode", "AutapseUnit"]
-
-ASKED = data.StructLayout({"valid": 1, "a": 16, "b": 16, "minus": 1, "forget": 1, "floor": 1})
-"""What a node asks of the arithmetic: exact sum += ±a·b, the sum becomes 0, the rounding is the floor."""
-
-ARITHMETIC = data.StructLayout({"busy": 1, "negative": 1, "word": 16, "overflow": 1})
-"""What it answers: products are under way; of the sum its sign, and `rnd` of it with its flag two cycles later."""
+__all__ = ["PARAMETERS", "AutapseNode", "AutapseUnit"]
 
 PARAMETERS = data.StructLayout({"leak": 16, "threshold": 16, "half_width": 16, "soft": 1, "strict": 1, "spiking": 1})
 """Of the neuron: binary16 words λ, θ and h; θ > instead of ≥ where strict. Without `spiking` u is all there is."""
@@ -33,23 +27,22 @@ class AutapseNode(wiring.Component):
 
     A node with E words takes E cycles (one each, gaps anywhere), and from i_end to o_done, both included,
 
-        14 + 1 (a spike with soft reset) + 6 (λ ≠ 0, v ≠ 0, not i_last)        7 without `spiking`
-
-    less one for each of the two cycles up to i_end that brought no word.
+        15 + 1 (a spike with soft reset) + 5 (λ ≠ 0, v ≠ 0, not i_last)        8 without `spiking`
 
     The equations are docs/autapse.md's: u = rnd(mul(λ, v) + Σ words), s = u ≥ θ, m = |u − θ| < h, v = 0 after a spike,
     or rnd(u − θ).
 
     Members
     -------
-    i_begin : :py:`In(1)`
-        v becomes 0: a sweep starts. Only while o_ready, without i_valid or i_end.
+    i_start, i_begin : :py:`In(1)`
+        The arithmetic is the node's again and its sum is empty; with i_begin v becomes 0 too: a sweep starts. Only
+        while o_ready, without i_valid or i_end. The membrane word outlasts what others do with the arithmetic.
     i_valid, i_word : :py:`In(1)`, :py:`In(16)`
         A finite binary16 word of the sum. Only while o_ready.
     i_end : :py:`In(1)`
         The sum is whole, with this cycle's word if there is one. Only while o_ready.
     i_last : :py:`In(1)`
-        Nobody uses v behind this node: it leaves no leak and no overflow, and i_begin comes next. Held until o_done.
+        Nobody uses v behind this node: it leaves no leak and no overflow. Held until o_done.
     i_parameters : :py:`In(PARAMETERS)`
         Unchanged while a node is under way.
     o_ready : :py:`Out(1)`
@@ -64,7 +57,7 @@ class AutapseNode(wiring.Component):
 
     def __init__(self):
         super().__init__({
-            "i_begin": In(1), "i_valid": In(1), "i_word": In(16), "i_end": In(1), "i_last": In(1),
+            "i_start": In(1), "i_begin": In(1), "i_valid": In(1), "i_word": In(16), "i_end": In(1), "i_last": In(1),
             "i_parameters": In(PARAMETERS),
             "o_ready": Out(1), "o_done": Out(1), "o_u": Out(16), "o_spike": Out(1), "o_near": Out(1),
             "o_overflow": Out(1), "o_arithmetic": Out(ASKED), "i_arithmetic": In(ARITHMETIC),
@@ -73,7 +66,7 @@ class AutapseNode(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         asked, answer, p = self.o_arithmetic, self.i_arithmetic, self.i_parameters
-        u, v, leaked, turn = self.o_u, Signal(16), Signal(16), Signal(2)
+        u, v, turn = self.o_u, Signal(16), Signal(2)     # v: mul(λ, v) between nodes
         zero, leaks = Signal(), Signal()
         m.d.comb += [zero.eq(answer.word[:15] == 0), leaks.eq((p.leak[:15] != 0) & ~self.i_last)]
 
@@ -90,14 +83,18 @@ class AutapseNode(wiring.Component):
             with m.State("SUM"):
                 m.d.comb += self.o_ready.eq(1)
                 m.d.sync += turn.eq(0)
-                with m.If(self.i_begin):
+                with m.If(self.i_start):
                     m.d.comb += asked.forget.eq(1)
-                    m.d.sync += v.eq(0)
+                    with m.If(self.i_begin):
+                        m.d.sync += v.eq(0)
                 with m.If(self.i_valid):
                     add(self.i_word)
                 with m.If(self.i_end):
                     m.d.sync += [self.o_spike.eq(0), self.o_near.eq(0)]
-                    m.next = "ROUND"
+                    m.next = "ADD"
+            with m.State("ADD"):
+                add(v)
+                m.next = "ROUND"
             with m.State("ROUND"):
                 with m.If(rounded()):
                     m.d.comb += [asked.forget.eq(1), self.o_overflow.eq(answer.overflow)]
@@ -135,16 +132,13 @@ class AutapseNode(wiring.Component):
                 m.next = "LEAKED"
                 with m.If((v[:15] == 0) | ~leaks):
                     m.d.comb += [asked.valid.eq(0), self.o_done.eq(1)]
+                    m.d.sync += v.eq(0)
                     m.next = "SUM"
             with m.State("LEAKED"):
                 with m.If(rounded()):
-                    m.d.comb += asked.forget.eq(1)
-                    m.d.sync += [leaked.eq(answer.word), turn.eq(0)]
-                    m.next = "ADD"
-            with m.State("ADD"):
-                add(leaked)
-                m.d.comb += self.o_done.eq(1)
-                m.next = "SUM"
+                    m.d.comb += [asked.forget.eq(1), self.o_done.eq(1)]
+                    m.d.sync += v.eq(answer.word)
+                    m.next = "SUM"
         return m
 
 
@@ -157,7 +151,7 @@ class AutapseUnit(wiring.Component):
     def __init__(self, *, width: int = WIDTH):
         self.width = width
         super().__init__({
-            "i_begin": In(1), "i_valid": In(1), "i_word": In(16), "i_end": In(1), "i_last": In(1),
+            "i_start": In(1), "i_begin": In(1), "i_valid": In(1), "i_word": In(16), "i_end": In(1), "i_last": In(1),
             "i_parameters": In(PARAMETERS),
             "o_ready": Out(1), "o_done": Out(1), "o_u": Out(16), "o_spike": Out(1), "o_near": Out(1),
             "o_overflow": Out(1),
@@ -169,7 +163,7 @@ class AutapseUnit(wiring.Component):
         m.submodules.sum = exact = ExactMultiplySum(width=self.width)
         m.submodules.rounding = rounding = SumRounding(width=self.width)
         asked, answer = node.o_arithmetic, node.i_arithmetic
-        for name in ("i_begin", "i_valid", "i_word", "i_end", "i_last", "i_parameters"):
+        for name in ("i_start", "i_begin", "i_valid", "i_word", "i_end", "i_last", "i_parameters"):
             m.d.comb += getattr(node, name).eq(getattr(self, name))
         for name in ("o_ready", "o_done", "o_u", "o_spike", "o_near", "o_overflow"):
             m.d.comb += getattr(self, name).eq(getattr(node, name))

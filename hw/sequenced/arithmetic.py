@@ -1,7 +1,7 @@
 """The one exact sum of a sequenced core, and its one rounding."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..numeric.binary16 import LARGEST, UNIT, fields_of
@@ -9,6 +9,12 @@ from ..numeric.binary16 import LARGEST, UNIT, fields_of
 FRACTION = 2 * UNIT     # the sum's least bit weighs 2^-48
 POWER_BITS = 7          # of the exponent moved by MULTIPLY
 _GREATEST_POWER = 63
+
+ASKED = data.StructLayout({"valid": 1, "a": 16, "b": 16, "minus": 1, "forget": 1, "floor": 1})
+"""What a machine asks of a sum and a rounding: exact sum += ±a·b, the sum becomes 0, the rounding is the floor."""
+
+ARITHMETIC = data.StructLayout({"busy": 1, "negative": 1, "word": 16, "overflow": 1})
+"""What they answer: products are under way; of the sum its sign, and `rnd` of it with its flag two cycles later."""
 
 
 class ExactMultiplySum(wiring.Component):

@@ -75,6 +75,8 @@ class Op(enum.Enum, shape=5):
     RETURN = 17
     CLEARED = 18        # notes that the counters are zero
     STOP = 19           # the run is over
+    GIVE = 20           # R to a register of the machine beside this one, whose number is in the target
+    AWAIT = 21          # * until that machine rests
 
 
 class Taken(enum.Enum, shape=3):
@@ -87,6 +89,7 @@ class Taken(enum.Enum, shape=3):
     VISITS = 4          # of the lane since FORGET
     CYCLES_0 = 5        # low half of the cycles that the core was busy since the counters were cleared
     CYCLES_1 = 6        # the high half that belonged to the low half taken last
+    BESIDE = 7          # what the machine beside this one says
 
 
 # What MULTIPLY does, in the low bits of the target.

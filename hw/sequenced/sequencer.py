@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..contract.program import Run
-from .arithmetic import POWER_BITS, ExactMultiplySum, SumRounding
+from .arithmetic import ARITHMETIC, ASKED, POWER_BITS, ExactMultiplySum, SumRounding
 from .instructions import MINUS, MOVED, PC_BITS, RAW, Carry, Function, Instruction, Op, Source, Taken, When
 from .lists import EventList
 
@@ -45,6 +45,11 @@ class Sequencer(wiring.Component):
         o_host_data follows a read by a cycle
     i_clear_counters : the host clears the counters
     o_overflow : strobe, a rounding has saturated
+    o_give, o_give_at, o_give_data : strobe, to the machine beside this one; i_given is taken from it, i_hold up while
+        it works (from the cycle after a strobe on)
+    i_lent, o_lent : exact sum and rounding for that machine while the program waits for it
+    i_list_first, i_list_next, o_list_offset, o_list_end : and the list of events
+    i_saturated : strobe, a rounding of that machine's has saturated
     o_counters_clear : they count as zero, whatever the scratch memory holds
     """
 
@@ -56,6 +61,9 @@ class Sequencer(wiring.Component):
             "i_host_address": In(8), "i_host_write": In(1), "i_host_read": In(1), "i_host_data": In(16),
             "o_host_data": Out(16), "i_clear_counters": In(1), "o_counters_clear": Out(1),
             "o_overflow": Out(1),
+            "o_give": Out(1), "o_give_at": Out(5), "o_give_data": Out(16), "i_given": In(16), "i_hold": In(1),
+            "i_lent": In(ASKED), "o_lent": Out(ARITHMETIC), "i_list_first": In(1), "i_list_next": In(1),
+            "o_list_offset": Out(16), "o_list_end": Out(1), "i_saturated": In(1),
         })
 
     def elaborate(self, platform):
@@ -130,7 +138,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             finished.eq(turn == 2),
             stall.eq((settles & exact.o_busy) | (rounds & ~finished) | scanning | scanned
-                     | fetching | offered | arrives | hit),
+                     | fetching | offered | arrives | hit | (valid & (op == Op.AWAIT) & self.i_hold)),
         ]
         m.d.sync += [scanned.eq(scanning), offered.eq(fetching), arrives.eq(offered | hit)]
         with m.If(rounds & ~exact.o_busy):
@@ -143,14 +151,20 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             events.i_pass.eq(scanned), events.i_word.eq(self.i_data), events.i_step.eq(step),
             events.i_empty.eq(done & (op == Op.STEP)),
-            events.i_first.eq(done & ((op == Op.FIRST) | (op == Op.VISIT))),
-            events.i_next.eq(fetching | (done & (op == Op.NEXT))),
-            exact.i_valid.eq(arrives | multiply), exact.i_a.eq(Mux(arrives, self.i_data, d)), exact.i_b.eq(y),
-            exact.i_minus.eq(multiply & steps[MINUS.bit_length() - 1]),
+            events.i_first.eq(self.i_list_first | (done & ((op == Op.FIRST) | (op == Op.VISIT)))),
+            events.i_next.eq(self.i_list_next | fetching | (done & (op == Op.NEXT))),
+            exact.i_valid.eq(arrives | multiply | self.i_lent.valid),
+            exact.i_a.eq(Mux(self.i_lent.valid, self.i_lent.a, Mux(arrives, self.i_data, d))),
+            exact.i_b.eq(Mux(self.i_lent.valid, self.i_lent.b, y)),
+            exact.i_minus.eq((multiply & steps[MINUS.bit_length() - 1]) | self.i_lent.minus),
             exact.i_raw.eq(multiply & steps[RAW.bit_length() - 1]),
             exact.i_moved.eq(multiply & steps[MOVED.bit_length() - 1]), exact.i_k.eq(power),
-            exact.i_forget.eq(done & (op == Op.FORGET)),
-            rounding.i.eq(exact.o), rounding.i_floor.eq(op == Op.FLOOR),
+            exact.i_forget.eq((done & (op == Op.FORGET)) | self.i_lent.forget),
+            rounding.i.eq(exact.o), rounding.i_floor.eq((op == Op.FLOOR) | self.i_lent.floor),
+            self.o_lent.busy.eq(exact.o_busy), self.o_lent.negative.eq(exact.o[-1]),
+            self.o_lent.word.eq(rounding.o_word), self.o_lent.overflow.eq(rounding.o_overflow),
+            self.o_list_offset.eq(events.o_offset), self.o_list_end.eq(events.o_end),
+            self.o_give.eq(done & (op == Op.GIVE)), self.o_give_at.eq(execute.target), self.o_give_data.eq(r),
         ]
         with m.If(done):
             with m.Switch(op):
@@ -173,6 +187,8 @@ class Sequencer(wiring.Component):
                             m.d.sync += result.eq(visits)
                         with m.Case(Taken.CYCLES_0):
                             m.d.sync += [result.eq(cycles[:16]), cycles_above.eq(cycles[16:])]
+                        with m.Case(Taken.BESIDE):
+                            m.d.sync += result.eq(self.i_given)
                         with m.Default():
                             m.d.sync += result.eq(cycles_above)
         with m.If(offered):
@@ -224,7 +240,7 @@ class Sequencer(wiring.Component):
                 with m.Case(case):
                     m.d.comb += branch.eq(condition)
         m.d.comb += self.o_counters_clear.eq(~counted)
-        m.d.comb += self.o_overflow.eq(done & (op == Op.ROUND) & rounding.o_overflow)
+        m.d.comb += self.o_overflow.eq((done & (op == Op.ROUND) & rounding.o_overflow) | self.i_saturated)
         with m.If(self.o_overflow):
             m.d.sync += exact_so_far.eq(0)
         with m.If(busy):

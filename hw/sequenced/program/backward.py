@@ -22,7 +22,7 @@ def backward(p: Program, config: ChipConfig, where: Places):
     """d of every neuron and step, and the bits of the batch's histories (design rules version 1)."""
     kept = config.membrane_rows > 0
     phase_starts(p, "backward")
-    _last_step(p)
+    last_step_of_batch(p)
     first_layer(p, where)
     p.label("backward find")
     p.do("DEC", "layers_left", into="layers_left", when=When.ZERO, to="backward found")
@@ -56,8 +56,8 @@ def backward(p: Program, config: ChipConfig, where: Places):
     p.do("LOAD", MEMORY, into="g")
     p.label("backward given")
     count_dense(p, "backward", "next_outputs")
-    _neuron(p, kept=kept)
-    _keep(p)
+    neuron_error(p, kept=kept)
+    keep_error(p)
 
     p.load("steps")
     p.do("ADD", "mask_at", into="mask_at")
@@ -81,7 +81,7 @@ def backward(p: Program, config: ChipConfig, where: Places):
     phase_ends(p, "backward")
 
 
-def _last_step(p: Program):
+def last_step_of_batch(p: Program):
     """Of the sample's last step in its batch: word and bit in a history; and words from one neuron's to the next's."""
     p.load("sample")
     p.do("ADD", "steps", keep=True)
@@ -147,6 +147,11 @@ def _history(p: Program):
     p.load("spikes_in")
     p.do("ADD", "steps", op=Op.SCAN)
     p.do("DEC", "spikes_in", into="spikes_in")
+    mark_history(p)
+
+
+def mark_history(p: Program):
+    """Sets this step's bit in the history of every input on the list, whose offset is that of its history."""
     p.load("history")
     p.do("ADD", "word", keep=True)
     p.store("history_at")
@@ -205,7 +210,7 @@ def _step_back(p: Program, *, kept: bool):
     p.store("bit")
 
 
-def _neuron(p: Program, *, kept: bool):
+def neuron_error(p: Program, *, kept: bool):
     """X <- d[t] from d[t+1] in `d`, and g where an error is given."""
     one = p.constant(ONE)
     p.do("LOAD", "spiking", when=When.ZERO, to="backward leak")
@@ -266,7 +271,7 @@ def _neuron(p: Program, *, kept: bool):
     p.jump("backward written")
 
 
-def _keep(p: Program):
+def keep_error(p: Program):
     """Writes d, and sets the bit of this step in the neuron's active history if it is not 0."""
     p.label("backward done")
     p.load("leak")

@@ -21,7 +21,7 @@ LIMBS = 4
 def layer_routines(p: Program, where: Places):
     """The subroutines `fetch layer` and `add readout`."""
     _fetch_layer(p, where)
-    _add_readout(p)
+    add_readout(p)
 
 
 def first_layer(p: Program, where: Places):
@@ -80,7 +80,7 @@ def _fetch_layer(p: Program, where: Places):
     p.do("ZERO", op=Op.RETURN, when=When.ALWAYS)
 
 
-def _add_readout(p: Program):
+def add_readout(p: Program):
     """Exact sum += Y times the readout in front of which `readout_at` points; that points to its last word then.
 
     Its four words count as signed, so each that is negative owes the next one a unit.

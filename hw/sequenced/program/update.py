@@ -28,20 +28,7 @@ def update(p: Program, where: Places):
     phase_starts(p, "gradient")
     p.load(p.constant(-1))
     p.do("LOAD", p.constant(where.ones), write=True)
-    p.load("used_words")
-    p.do("ADD", "used_words", keep=True)
-    p.store("words")
-    p.load(p.constant(2))
-    p.store("history_step")
-    p.load("history_log")
-    p.store("rest")
-    p.label("update step")
-    p.do("LOAD", "rest", when=When.ZERO, to="update stepped")
-    p.do("DEC", "rest", into="rest")
-    p.load("history_step")
-    p.do("ADD", "history_step", into="history_step")
-    p.jump("update step")
-    p.label("update stepped")
+    history_words(p)
     first_layer(p, where)
 
     p.label("update layer")
@@ -58,9 +45,9 @@ def update(p: Program, where: Places):
     p.store("word_step")
 
     p.label("update synapse")
-    _gradient(p)
-    _momentum(p)
-    _weight(p)
+    synapse_gradient(p)
+    synapse_step(p)
+    synapse_moves(p)
     p.load("history_step")
     p.do("ADD", "history_at", into="history_at")
     for pointer in ("weight_at", "remainder_at", "momentum_at"):
@@ -91,7 +78,25 @@ def update(p: Program, where: Places):
     phase_ends(p, "gradient")
 
 
-def _gradient(p: Program):
+def history_words(p: Program):
+    """16-bit words of a history: those that this batch uses, and from one history to the next."""
+    p.load("used_words")
+    p.do("ADD", "used_words", keep=True)
+    p.store("words")
+    p.load(p.constant(2))
+    p.store("history_step")
+    p.load("history_log")
+    p.store("rest")
+    p.label("update step")
+    p.do("LOAD", "rest", when=When.ZERO, to="update stepped")
+    p.do("DEC", "rest", into="rest")
+    p.load("history_step")
+    p.do("ADD", "history_step", into="history_step")
+    p.jump("update step")
+    p.label("update stepped")
+
+
+def synapse_gradient(p: Program):
     """X, g <- rnd(sum of the errors where the input spiked): a visit for every bit of history AND active."""
     p.do("ZERO", op=Op.FORGET)
     p.do("LOAD", p.constant(ONE), op=Op.FACTOR)
@@ -118,7 +123,7 @@ def _gradient(p: Program):
     p.label("update rounded")
 
 
-def _momentum(p: Program):
+def synapse_step(p: Program):
     """M' = rnd(mul(momentum, M) + mul(inverse_batch, G, gradient_log)), p = mul(rate, M', step_log)."""
     p.do("ZERO", keep=True)
     p.do("LOAD", "use_momentum", when=When.ZERO, to="update kept")
@@ -148,7 +153,7 @@ def _momentum(p: Program):
     p.label("update stepped on")
 
 
-def _weight(p: Program):
+def synapse_moves(p: Program):
     """x = W + 2^-10·(R - p), W' = rnd(x), R' = rnd(2^10·(x - W')); nothing moves where R and p are 0."""
     one = p.constant(ONE)
     p.do("LOAD", "weight_at", read=True)

@@ -32,14 +32,14 @@ class SlowNeuron:
         if not self.spiking:
             self.v = 0
             self.spikes.append(0)
-            return u, 0, 0, 7
+            return u, 0, 0, 8
         above = decode(u) - decode(self.threshold)
         spike, near = above > 0 if self.strict else above >= 0, abs(above) < decode(self.half_width)
         self.v, over = (encode(above) if self.soft else (0, False)) if spike else (u, False)
         used = bool(self.leak) and not last
         self.overflow |= over and used
         self.spikes.append(int(spike))
-        return u, int(spike), int(near), 14 + (spike and self.soft) + 6 * (used and self.v & 0x7FFF != 0)
+        return u, int(spike), int(near), 15 + (spike and self.soft) + 5 * (used and self.v & 0x7FFF != 0)
 
     def delayed(self, delay: int) -> int:
         """The spike that many nodes ago."""

@@ -47,7 +47,7 @@ async def line_words(dut) -> list[int]:
 @cocotb.test()
 async def sweeps_are_those_of_the_rules(dut):
     rng = random.Random(P["seed"])
-    names = ("i_begin", "i_valid", "i_word", "i_end", "i_last", "i_turn", "i_shift", "i_clear", "i_leak", "i_threshold",
+    names = ("i_start", "i_begin", "i_valid", "i_word", "i_end", "i_last", "i_turn", "i_shift", "i_clear", "i_leak", "i_threshold",
              "i_half_width", "i_soft", "i_strict", "i_spiking")
     for name in names:
         getattr(dut, name).value = 0
@@ -71,7 +71,7 @@ async def sweeps_are_those_of_the_rules(dut):
         await tick(dut, i_clear=1)
         for sweep in range(2):
             if sweep == 0 or not carry:
-                await tick(dut, i_begin=1)
+                await tick(dut, i_start=1, i_begin=1)
                 neuron.begin()
             for node in range(nodes):
                 taps = await line_words(dut)
@@ -100,7 +100,6 @@ async def sweeps_are_those_of_the_rules(dut):
                         await tick(dut)
                     dut.i_last.value = int(last)
                     await tick(dut, i_end=1)
-                    cycles -= 2
                 taken = 2
                 while not int(dut.o_done.value):
                     overflow |= int(dut.o_overflow.value)

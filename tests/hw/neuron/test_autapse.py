@@ -20,7 +20,7 @@ class UnitAndLine(wiring.Component):
     def __init__(self, *, line: int):
         self.line = line
         super().__init__({
-            **dict.fromkeys(("i_begin", "i_valid", "i_end", "i_last", "i_soft", "i_strict", "i_spiking", "i_turn",
+            **dict.fromkeys(("i_start", "i_begin", "i_valid", "i_end", "i_last", "i_soft", "i_strict", "i_spiking", "i_turn",
                              "i_shift", "i_clear"), In(1)),
             **dict.fromkeys(("i_word", "i_leak", "i_threshold", "i_half_width"), In(16)),
             "o_done": Out(1), "o_u": Out(16), "o_spike": Out(1), "o_near": Out(1), "o_overflow": Out(1),
@@ -31,7 +31,7 @@ class UnitAndLine(wiring.Component):
         m = Module()
         m.submodules.unit = unit = AutapseUnit()
         m.submodules.line = line = DelayLine(length=self.line)
-        for name in ("begin", "valid", "word", "end", "last"):
+        for name in ("start", "begin", "valid", "word", "end", "last"):
             m.d.comb += getattr(unit, f"i_{name}").eq(getattr(self, f"i_{name}"))
         for name in ("leak", "threshold", "half_width", "soft", "strict", "spiking"):
             m.d.comb += unit.i_parameters[name].eq(getattr(self, f"i_{name}"))
