@@ -111,9 +111,8 @@ class NodeEngine(wiring.Component):
 
         # The delays of one word that are kept and spiked; their weights lie in the order of what the segment keeps.
         kept, todo, turned, rank = Signal(WORD), Signal(WORD), Signal(range(words + 1)), Signal(16)
-        lowest = Signal(WORD)
-        m.d.comb += lowest.eq(todo & (~todo + 1)[:WORD])
-        below = kept & (lowest - 1)[:WORD]
+        less, ranks = Signal(WORD), Signal(range(WORD + 1))
+        m.d.comb += [less.eq(todo - 1), ranks.eq(ones(m, kept & (less & ~todo | (todo == 0).replicate(WORD)), "kept"))]
         kept_at, border_at, place, emitted = Signal(16), Signal(16), Signal(range(units + 1)), Signal(units)
 
         m.d.comb += [self.o_busy.eq(1), self.o_address.eq(r[Give.BIAS])]
@@ -174,11 +173,10 @@ class NodeEngine(wiring.Component):
                 m.next = "TAPS"
             with m.State("TAPS"):
                 with m.If(todo != 0):
-                    m.d.sync += [tap_stage.eq(1), tap_address.eq(rank + ones(m, below, "below")),
-                                 todo.eq(todo & ~lowest)]
+                    m.d.sync += [tap_stage.eq(1), tap_address.eq(rank + ranks), todo.eq(todo & less)]
                 with m.Else():
                     m.d.comb += line.i_turn.eq(1)
-                    m.d.sync += [rank.eq(rank + ones(m, kept, "kept")), turned.eq(turned + 1)]
+                    m.d.sync += [rank.eq(rank + ranks), turned.eq(turned + 1)]
                     m.next = "KEPT"
                     with m.If(turned + 1 == r[Give.REACH]):
                         m.next = "TURN"

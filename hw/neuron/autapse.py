@@ -93,7 +93,7 @@ class AutapseNode(wiring.Component):
                     m.d.sync += [self.o_spike.eq(0), self.o_near.eq(0)]
                     m.next = "ADD"
             with m.State("ADD"):
-                add(v)
+                add(Mux(p.spiking, v, 0))
                 m.next = "ROUND"
             with m.State("ROUND"):
                 with m.If(rounded()):
@@ -105,7 +105,6 @@ class AutapseNode(wiring.Component):
                 m.next = "THRESHOLD"
                 with m.If(~p.spiking):
                     m.d.comb += [asked.valid.eq(0), self.o_done.eq(1)]
-                    m.d.sync += v.eq(0)
                     m.next = "SUM"
             with m.State("THRESHOLD"):
                 add(p.threshold, minus=1)

@@ -8,7 +8,7 @@ from ..registers import Give
 from .segment import first_segment, next_segment
 
 # Registers that are fields as they are, and those that move with the sweep.
-_PLAIN = {Give.NODES: "outputs", Give.BIAS: "bias_at", Give.STATE: "state", Give.LIST: "weights", Give.KEPT: "kept",
+_PLAIN = {Give.NODES: "outputs", Give.BIAS: "bias_at", Give.LIST: "weights", Give.KEPT: "kept",
           Give.BORDER: "border", Give.EDGES: "edges", Give.EDGE_STEP: "edge_step", Give.REACH: "reach",
           Give.LEAK: "decay", Give.THRESHOLD: "threshold", Give.HALF_WIDTH: "half_width"}
 _MOVING = {Give.SPIKES: "spikes_out", Give.MEMBRANES: "membranes", Give.MASKS: "masks"}
@@ -52,6 +52,12 @@ def _give(p: Program):
     p.load("nodes_offset")
     for register, name in _MOVING.items():
         p.do("ADD", name, op=Op.GIVE, how=register)
+    # The second word of a node is one of this sweep's inputs, or of a segment's state that is kept from sweep to sweep.
+    p.load("inputs_offset")
+    p.do("LOAD", "spiking", when=When.NONZERO, to="forward state")
+    p.do("ZERO", keep=True)
+    p.label("forward state")
+    p.do("ADD", "state", op=Op.GIVE, how=Give.STATE)
     p.load("flags_first")
     p.do("LOAD", "later", when=When.ZERO, to="forward flags")
     p.load("flags_later")

@@ -1,0 +1,371 @@
+"""An autapse network on an autapse core: stretches of nodes of one kind, and where all words lie."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...hw.autapse.registers import Flag
+from ...hw.contract.autapse import AutapseSpec
+from ...hw.contract.autapse_chip import (
+    HEADER,
+    SEGMENT_FIELDS,
+    SEGMENT_WORDS,
+    AutapseChip,
+)
+from ..errors import Misfit
+from .program import word
+
+ONE = 0x3C00
+MAP_BITS = 32
+_MOST_PIECES = 16   # of a segment: with more, each node gets weights of its own
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tail:
+    """The one layer that reads the nodes: integrators that do not spike."""
+
+    classes: int
+    decay: float
+    bias: bool
+
+
+@dataclass(kw_only=True)
+class Stretch:
+    """Nodes in a row whose sources are found in one way."""
+
+    first: int
+    last: int               # behind the last node
+    dense: tuple[int, int] | None = None    # nodes that all of them take: from, to
+    delays: tuple[int, ...] = ()            # what they keep together
+    shared: bool = False                    # one weight per delay
+    tail: bool = False
+    fields: dict[str, int] = field(default_factory=dict)
+    # Where words of the network's state lie: (state's indices, addresses, places of other copies)
+    words: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    @property
+    def nodes(self) -> int:
+        return self.last - self.first
+
+
+def stretches_of(spec: AutapseSpec, tail: Tail | None) -> list[Stretch]:
+    """The network's nodes, cut where their sources change."""
+    borders = sorted({0, spec.nodes, spec.input_nodes, spec.read_from, *spec.starts()})
+    found: list[Stretch] = []
+    for first, last in zip(borders[:-1], borders[1:], strict=True):
+        found += _pieces(spec, first, last)
+    if tail:
+        found.append(Stretch(first=0, last=tail.classes, dense=(spec.read_from, spec.nodes), tail=True))
+    return found
+
+
+def _pieces(spec: AutapseSpec, first: int, last: int) -> list[Stretch]:
+    edges = spec.edges[first:last]
+    if not any(edges):
+        return [Stretch(first=first, last=last)]
+    sources = [[first + place - delay for delay, _ in pairs] for place, pairs in enumerate(edges)]
+    low, high = min(sources[0], default=0), max(sources[0], default=-1) + 1
+    whole = list(range(high - 1, low - 1, -1))
+    if first >= spec.input_nodes and 0 <= low < high <= first and all(row == whole for row in sources):
+        return [Stretch(first=first, last=last, dense=(low, high))]
+    pieces, begin, seen = [], first, {}
+    for place, pairs in enumerate(edges):
+        if any(seen.get(delay, weight) != weight for delay, weight in pairs):
+            pieces.append(Stretch(first=begin, last=first + place, delays=tuple(sorted(seen)), shared=True))
+            begin, seen = first + place, {}
+        seen |= dict(pairs)
+    pieces.append(Stretch(first=begin, last=last, delays=tuple(sorted(seen)), shared=True))
+    if len(pieces) <= _MOST_PIECES:
+        return pieces
+    delays = sorted({delay for pairs in edges for delay, _ in pairs})
+    return [Stretch(first=first, last=last, delays=tuple(delays))]
+
+
+class AutapseProgram:
+    """Everything of a network that the host writes: `image` for the memory, and where state, samples and results lie.
+
+    Parameters
+    ----------
+    spec, tail : the network
+    steps : sweeps per sample
+    batch : samples of a batch that trains; 0 for inference alone
+    chip : what there is
+
+    Raises
+    ------
+    Misfit
+        If it does not fit, with what was asked, what there is and what to change.
+    """
+
+    def __init__(self, spec: AutapseSpec, *, steps: int, chip: AutapseChip, batch: int = 0, tail: Tail | None = None):
+        self.spec, self.steps, self.chip, self.batch, self.tail = spec, steps, chip, batch, tail
+        self.stretches = stretches_of(spec, tail)
+        self.classes = tail.classes if tail else spec.classes
+        self._image: dict[int, int] = {}
+        self._check()
+        self._lay_out()
+
+    # Refusals
+
+    def _check(self):
+        spec, chip = self.spec, self.chip
+        for name, asked, there, change in (
+                ("segments", len(self.stretches), chip.segments, "a chip with more, segments="),
+                ("line", spec.longest, chip.line, "shorter delays or a longer line, line="),
+                ("events", max(spec.inputs, *(s.dense[1] - s.dense[0] for s in self.stretches if s.dense), 1),
+                 chip.events, "fewer sources or a longer list, events="),
+                ("readouts", self.classes, chip.readouts, "fewer classes or more room for them, readouts=")):
+            line_used = name != "line" or any(s.delays for s in self.stretches)
+            if line_used and asked > there:
+                raise Misfit(f"this autapse network asks for {asked} {name}, the chip has {there}; take {change}{asked}")
+        last = self.stretches[-1]
+        if spec.readout == "count" and self.tail is None and last.nodes != spec.classes:
+            raise Misfit(f"an autapse core counts the spikes of nodes of one kind, but the {spec.classes} nodes read "
+                         "here are of several; read them with readout='linear' or 'prototype'")
+        if self.batch:
+            self._check_training()
+
+    def _check_training(self):
+        if not self.chip.training:
+            raise Misfit("this chip was built without training; take one with training=true")
+        if self.tail and not self.spec.trainable:
+            return
+        for stretch in self.stretches:
+            if stretch.delays or (stretch.dense is None and stretch.first >= self.spec.input_nodes):
+                raise Misfit("an autapse core trains perceptrons and the layer that reads a recurrent network, not nodes "
+                             f"{stretch.first} to {stretch.last - 1}, whose weights are shared or few; train this "
+                             "network on the golden model")
+            shared = spec_indices(self.spec, stretch)
+            if stretch.dense and not stretch.tail and len(np.unique(shared)) < shared.size:
+                raise Misfit(f"an autapse core trains weights of one edge each, and nodes {stretch.first} to "
+                             f"{stretch.last - 1} share theirs; train this network on the golden model")
+        for stretch, behind in zip(self.stretches, self.stretches[1:], strict=False):
+            if behind.dense != (stretch.first, stretch.last):
+                raise Misfit(f"an autapse core trains a perceptron segment by segment, but nodes {behind.first} to "
+                             f"{behind.last - 1} take other spikes than the segment before; train on the golden model")
+        if self.spec.input == "pixel":
+            raise Misfit("an autapse core does not train the one weight of input='pixel'; use the golden model")
+
+    # Layout
+
+    def _lay_out(self):
+        spec, chip, units, steps = self.spec, self.chip, self.chip.units, self.steps
+        self._next = chip.errors_at
+        self.given = self._take(self.classes if not self.batch else self.read_nodes * steps, 1)
+        ones = self._take(1)
+        self._image[ones] = 0xFFFF
+        self.inputs_at = self._take(spec.inputs * steps)
+        trained = self._trained()
+        self.padded: list[int] = []
+        width = 0
+        for stretch in self.stretches:
+            self.padded.append(width)
+            width += -(-stretch.nodes // units) * units
+        self.width = width
+        self.spikes_at = self._take(width * steps)
+        keep = bool(self.batch or self.tail)
+        self.membranes_at = self._take(width * steps) if keep else 0
+        self.masks_at = self._take(width * steps) if self.batch else 0
+        batch_steps = self.batch * steps
+        self.batch_steps = batch_steps
+        words = -(-batch_steps // MAP_BITS)
+        self.history_log = max(words - 1, 0).bit_length()
+        row = 2 << self.history_log
+        for index, stretch in enumerate(self.stretches):
+            self._place(index, stretch, learns=index >= len(self.stretches) - trained)
+        first = self._next
+        for stretch in self.stretches[len(self.stretches) - trained:] if self.batch else []:
+            stretch.fields["history"] = self._take(row * stretch.fields["inputs"])
+            stretch.fields["active"] = self._take(row * stretch.nodes)
+            stretch.fields["active_end"] = stretch.fields["active"] + row * stretch.nodes
+        count = self._next - first
+        for stretch in self.stretches[len(self.stretches) - trained:] if self.batch else []:
+            stretch.fields["errors"] = self._take(batch_steps * stretch.nodes + 1)
+            stretch.fields["errors_end"] = stretch.fields["errors"] + batch_steps * stretch.nodes
+        self.code_words = -(-spec.code_bits(steps) // 16) if spec.readout == "prototype" else 0
+        if self.code_words > chip.code_words:
+            raise Misfit(f"prototypes of {self.code_words} words are longer than the chip's {chip.code_words}; take a "
+                         f"chip with code_words={self.code_words}")
+        self.prototypes_at = self._take(self.code_words * spec.classes)
+        if self._next > chip.words:
+            raise Misfit(f"this autapse network asks for {self._next} words of memory, the chip has {chip.words}; take "
+                         "a smaller network, shorter samples or smaller batches")
+        header = {"inputs_step": spec.inputs, "nodes_step": width, "trained": trained, "ones": ones,
+                  "histories": first, "history_words": count, "read": int(spec.readout != "prototype"),
+                  "prototypes": self.prototypes_at, "code_words": self.code_words}
+        self.set_header(header)
+        for index, stretch in enumerate(self.stretches):
+            at = chip.segments_at + SEGMENT_WORDS * index
+            for place, name in enumerate(SEGMENT_FIELDS):
+                self._image[at + place] = stretch.fields.get(name, 0) & 0xFFFF
+
+    @property
+    def read_nodes(self) -> int:
+        """Errors that are given per sweep."""
+        return self.tail.classes if self.tail else self.spec.read_nodes
+
+    def set_header(self, values: dict[str, int]):
+        for name, value in values.items():
+            self._image[HEADER.index(name)] = value & 0xFFFF
+
+    def given_words(self, *, per_step: bool) -> tuple[int, np.ndarray]:
+        """Where the header's fields about given errors lie, and their words."""
+        step = self.read_nodes if per_step else 0
+        return HEADER.index("given_last"), np.array([step * (self.steps - 1), step], np.uint16)
+
+    def _trained(self) -> int:
+        if not self.batch:
+            return 0
+        return len(self.stretches) if self.spec.trainable else 1
+
+    def _take(self, count: int, align: int | None = None) -> int:
+        align = align or self.chip.units
+        at = -(-self._next // align) * align
+        self._next = at + count
+        return at
+
+    def _place(self, index: int, stretch: Stretch, *, learns: bool):
+        spec, units, tail = self.spec, self.chip.units, self.tail
+        n, padded = stretch.nodes, -(-stretch.nodes // units) * units
+        takes_inputs = not stretch.tail and stretch.first < spec.input_nodes
+        listed = takes_inputs and spec.input == "dense"
+        bias = tail.bias if stretch.tail and tail else spec.bias
+        sources = spec.inputs if listed else stretch.dense[1] - stretch.dense[0] if stretch.dense else 0
+        rows = sources + bias
+        weights = self._take(rows * padded)
+        copies = 1 + 2 * bool(learns and self.batch)
+        remainders, momenta = (self._take(rows * padded) if copies > 1 else 0 for _ in range(2))
+        offset = self.padded[index]
+        spiking = not stretch.tail
+        f = stretch.fields
+        f |= {"outputs": n, "inputs": sources, "from_inputs": int(listed), "row_step": padded, "weights": weights,
+              "bias_at": weights + sources * padded, "remainders": remainders, "momenta": momenta, "bias": int(bias),
+              "spikes_out": self.spikes_at + offset, "membranes": self.membranes_at + offset,
+              "masks": self.masks_at + offset, "spiking": int(spiking), "soft": int(spec.reset == "soft"),
+              "detach": int(spec.detach), "threshold": word(spec.threshold), "half_width": word(spec.half_width),
+              "height": 24 - int(math.log2(spec.half_width)) - 1,
+              "decay": word(spec.leak if spiking else tail.decay if tail else 0)}
+        f["spikes_in"] = self.inputs_at if listed else self._spikes_of(stretch.dense[0]) if stretch.dense else 0
+        flags = (Flag.BIAS * bias | Flag.LIST * (sources > 0) | Flag.DELAYS * bool(stretch.delays)
+                 | Flag.SPIKING * spiking | Flag.SOFT * (spec.reset == "soft") | Flag.STRICT * spec.strict
+                 | Flag.MEMBRANES * bool(self.membranes_at and (self.batch or stretch.tail))
+                 | Flag.MASKS * bool(self.masks_at and learns)
+                 | Flag.CODE * (spec.readout == "prototype" and stretch.first >= spec.read_from and not stretch.tail))
+        beside = not spec.leak and not stretch.delays and spec.input != "pixel" and units > 1
+        flags |= Flag.BESIDE * beside
+        if takes_inputs and spec.input == "pixel":
+            flags |= Flag.STATE
+            f["state"] = self.inputs_at + stretch.first
+        self._words(stretch, sources, listed, bias, padded)
+        if stretch.delays:
+            self._delays(stretch)
+            flags |= Flag.BORDER * bool(f["border"])
+        first, later = flags, flags
+        if index == 0:
+            first |= Flag.BEGIN | Flag.CLEAR | Flag.FRESH
+            later |= Flag.BEGIN * (not spec.carry) | Flag.CLEAR * (not spec.recurrent)
+        if stretch.tail:
+            f["state"] = self._take(padded)
+            later |= Flag.STATE
+        final = Flag.LAST * (stretch.last == spec.nodes and not stretch.tail)
+        first, later = (value | final * (not spec.carry) for value in (first, later))
+        f["flags_later"], f["flags_last"] = later, later | final
+        f["flags_first"] = first | final * (self.steps == 1)
+        groups = -(-n // units) if beside else n
+        dense = groups * (sources + bias) + sum(len(pairs) for pairs in (
+            () if stretch.tail or stretch.dense else spec.edges[stretch.first:stretch.last]))
+        f["dense_0"], f["dense_1"] = dense & 0xFFFF, dense >> 16
+
+    def _spikes_of(self, node: int) -> int:
+        """Where the spike of a node lies in the first sweep."""
+        for index, stretch in enumerate(self.stretches):
+            if not stretch.tail and stretch.first <= node < stretch.last:
+                return self.spikes_at + self.padded[index] + node - stretch.first
+        raise AssertionError("a node is in a stretch")
+
+    def _words(self, stretch: Stretch, sources: int, listed: bool, bias: bool, padded: int):
+        """Which state words lie where: of the tail's own state for the tail, else weights, then biases behind them."""
+        spec, n, at = self.spec, stretch.nodes, stretch.fields["weights"]
+        places = at + padded * np.arange(sources)[:, None] + np.arange(n)[None, :]
+        if stretch.tail:
+            index = np.arange(sources * n).reshape(sources, n)
+        elif listed:
+            index = np.arange(spec.inputs)[:, None] * spec.input_nodes + np.arange(stretch.first, stretch.last)[None, :]
+        elif stretch.dense:
+            index = spec.input_weights + spec_indices(spec, stretch)
+        else:
+            index = np.zeros((0, n), int)
+        if sources:
+            stretch.words.append((index, places))
+        if bias:
+            total = sources * n if stretch.tail else spec.input_weights + spec.weights
+            first = 0 if stretch.tail else stretch.first
+            stretch.words.append((total + first + np.arange(n), at + sources * padded + np.arange(n)))
+
+    def _delays(self, stretch: Stretch):
+        """Words of kept delays, masks where a node lacks some, and the delays' weights."""
+        spec, f, n = self.spec, stretch.fields, stretch.nodes
+        reach = -(-max(stretch.delays) // 16)
+        rank = {delay: place for place, delay in enumerate(stretch.delays)}
+        f["reach"], f["kept"] = reach, self._take(reach)
+        self._bits(f["kept"], stretch.delays, reach)
+        rows = spec.edges[stretch.first:stretch.last]
+        whole = all(tuple(delay for delay, _ in pairs) == stretch.delays for pairs in rows)
+        f["border"] = 0 if whole else self._take(reach * n)
+        if not whole:
+            for place, pairs in enumerate(rows):
+                self._bits(f["border"] + place * reach, [delay for delay, _ in pairs], reach)
+        step = 0 if stretch.shared else len(rank)
+        f["edge_step"], f["edges"] = step, self._take(len(rank) * (1 if stretch.shared else n))
+        pairs = {(f["edges"] + place * step + rank[delay], spec.input_weights + weight)
+                 for place, row in enumerate(rows) for delay, weight in row}
+        places, index = zip(*sorted(pairs), strict=True)
+        stretch.words.append((np.array(index), np.array(places)))
+
+    def _bits(self, at: int, delays: Sequence[int], words: int):
+        for place in range(words):
+            self._image[at + place] = sum(1 << delay - 1 - 16 * place for delay in delays if
+                                          0 <= delay - 1 - 16 * place < 16)
+
+    # For the device
+
+    def image(self) -> list[tuple[int, np.ndarray]]:
+        """Words of the program by address, in runs."""
+        runs: list[tuple[int, list[int]]] = []
+        for at in sorted(self._image):
+            if runs and runs[-1][0] + len(runs[-1][1]) == at:
+                runs[-1][1].append(self._image[at])
+            else:
+                runs.append((at, [self._image[at]]))
+        return [(at, np.array(words, np.uint16)) for at, words in runs]
+
+    def places(self, *, tail: bool) -> tuple[np.ndarray, np.ndarray]:
+        """(indices of a state's words: weights and then biases; addresses) of the network or of its tail."""
+        parts = [pair for stretch in self.stretches if stretch.tail == tail for pair in stretch.words]
+        index, at = (np.concatenate([np.ravel(pair[side]) for pair in parts]) if parts else np.zeros(0, int)
+                     for side in (0, 1))
+        return index, at
+
+    def learned(self, name: str, *, tail: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The same of `remainders` or `momenta`, for what is trained."""
+        index, at = [], []
+        for stretch in self.stretches:
+            if stretch.tail == tail and stretch.fields["remainders"]:
+                for pair in stretch.words:
+                    index.append(np.ravel(pair[0]))
+                    at.append(np.ravel(pair[1]) - stretch.fields["weights"] + stretch.fields[name])
+        return tuple(np.concatenate(parts) if parts else np.zeros(0, int) for parts in (index, at))
+
+
+
+def spec_indices(spec: AutapseSpec, stretch: Stretch) -> np.ndarray:
+    """Edge weight of every (source, node) of a stretch that takes all of them."""
+    if stretch.tail or stretch.dense is None:
+        return np.zeros((0, 0), int)
+    # Delays ascend, so sources descend.
+    rows = [[weight for _, weight in reversed(pairs)] for pairs in spec.edges[stretch.first:stretch.last]]
+    return np.array(rows).T
+
+
