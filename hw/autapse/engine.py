@@ -203,7 +203,7 @@ class NodeEngine(wiring.Component):
             with m.State("EMIT"):
                 # One spike of the group after the other.
                 m.d.comb += [
-                    line.i_shift.eq(1), line.i_spike.eq(emitted[0]),
+                    line.i_shift.eq(flag(Flag.SPIKING)), line.i_spike.eq(emitted[0]),
                     self.o_code.eq(flag(Flag.CODE)), self.o_code_spike.eq(emitted[0]),
                 ]
                 m.d.sync += [emitted.eq(emitted >> 1), place.eq(place - 1), r[Give.NODES].eq(r[Give.NODES] - 1)]

@@ -77,7 +77,7 @@ def _pieces(spec: AutapseSpec, first: int, last: int) -> list[Stretch]:
             begin, seen = first + place, {}
         seen |= dict(pairs)
     pieces.append(Stretch(first=begin, last=last, delays=tuple(sorted(seen)), shared=True))
-    if len(pieces) <= _MOST_PIECES:
+    if len(pieces) <= min(_MOST_PIECES, max(1, (last - first) // 4)):
         return pieces
     delays = sorted({delay for pairs in edges for delay, _ in pairs})
     return [Stretch(first=first, last=last, delays=tuple(delays))]
