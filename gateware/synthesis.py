@@ -1,7 +1,8 @@
 """Synthesis, placement and routing with open tools: what a design takes of an FPGA and how fast it is.
 
 Run as `python -m autapse.gateware.synthesis [--lanes 8 --units 1 --shared --core] [--json FILE]`. The design is the
-chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--target up5k` takes the sequenced core, `--autapse` the autapse core.
+chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--target up5k` takes the sequenced core,
+`--autapse` the autapse core.
 """
 
 import argparse

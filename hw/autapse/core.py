@@ -1,6 +1,6 @@
 """The autapse core: one neuron, or a few side by side, for a whole network, with training, for the smallest FPGAs."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -50,23 +50,27 @@ class AutapseCore(wiring.Component):
             words=program.words(), init=program.init(identity), sample=program.place("sample"), events=chip.events,
             width=LEAST_WIDTH)
         m.submodules.engine = engine = NodeEngine(units=units, line=chip.line)
-        m.submodules.readout = readout = PrototypeReadout(words=chip.code_words)
-        prototypes, classes = Signal(16), Signal(16)
-        for register, number in ((prototypes, Give.PROTOTYPES), (classes, Give.CLASSES)):
-            with m.If(sequencer.o_give & (sequencer.o_give_at == number)):
-                m.d.sync += register.eq(sequencer.o_give_data)
+        readout = PrototypeReadout(words=chip.code_words) if chip.code_words else None
+        if readout:
+            m.submodules.readout = readout
+            for register, number in ((readout.i_prototypes, Give.PROTOTYPES), (readout.i_classes, Give.CLASSES)):
+                held = Signal(16)
+                m.d.comb += register.eq(held)
+                with m.If(sequencer.o_give & (sequencer.o_give_at == number)):
+                    m.d.sync += held.eq(sequencer.o_give_data)
+            m.d.comb += [
+                readout.i_fresh.eq(engine.o_code_fresh), readout.i_bit.eq(engine.o_code),
+                readout.i_spike.eq(engine.o_code_spike), readout.i_distances.eq(chip.distances_at),
+                readout.i_start.eq(sequencer.o_give & (sequencer.o_give_at == Give.COMPARE)),
+            ]
+        comparing = readout.o_busy if readout else Const(0, 1)
         m.d.comb += [
             engine.i_give.eq(sequencer.o_give), engine.i_at.eq(sequencer.o_give_at),
             engine.i_data.eq(sequencer.o_give_data), engine.i_lent.eq(sequencer.o_lent),
             engine.i_list_offset.eq(sequencer.o_list_offset), engine.i_list_end.eq(sequencer.o_list_end),
             sequencer.i_lent.eq(engine.o_lent), sequencer.i_list_first.eq(engine.o_list_first),
             sequencer.i_list_next.eq(engine.o_list_next), sequencer.i_saturated.eq(engine.o_saturated),
-            sequencer.i_given.eq(engine.o_visits), sequencer.i_hold.eq(engine.o_busy | readout.o_busy),
-            readout.i_fresh.eq(engine.o_code_fresh), readout.i_bit.eq(engine.o_code),
-            readout.i_spike.eq(engine.o_code_spike),
-            readout.i_start.eq(sequencer.o_give & (sequencer.o_give_at == Give.COMPARE)),
-            readout.i_prototypes.eq(prototypes), readout.i_classes.eq(classes),
-            readout.i_distances.eq(chip.distances_at),
+            sequencer.i_given.eq(engine.o_visits), sequencer.i_hold.eq(engine.o_busy | comparing),
         ]
 
         # Who is at work has the memory: the host between runs.
@@ -96,9 +100,10 @@ class AutapseCore(wiring.Component):
         with m.Elif(engine.o_busy):
             m.d.comb += [address.eq(engine.o_address), writes.eq(engine.o_write), reads.eq(engine.o_read),
                          row.eq(engine.o_row), one.eq(engine.o_one)]
-        with m.Elif(readout.o_busy):
-            m.d.comb += [address.eq(readout.o_address), writes.eq(readout.o_write), reads.eq(readout.o_read),
-                         row.eq(readout.o_data.replicate(units))]
+        with m.Elif(comparing):
+            if readout:
+                m.d.comb += [address.eq(readout.o_address), writes.eq(readout.o_write), reads.eq(readout.o_read),
+                             row.eq(readout.o_data.replicate(units))]
         with m.Else():
             m.d.comb += [address.eq(sequencer.o_address), writes.eq(sequencer.o_write), reads.eq(sequencer.o_read),
                          row.eq(sequencer.o_data.replicate(units))]
@@ -121,8 +126,10 @@ class AutapseCore(wiring.Component):
         word = Signal(16)
         m.d.comb += [
             engine.i_row.eq(Cat(words)), engine.i_lane.eq(lane), word.eq(engine.i_row.word_select(lane, 16)),
-            sequencer.i_data.eq(word), readout.i_word.eq(word),
+            sequencer.i_data.eq(word),
         ]
+        if readout:
+            m.d.comb += readout.i_word.eq(word)
 
         asked, exists, was_small, was_counter = (Signal(name=name) for name in (
             "asked", "exists", "was_small", "was_counter"))

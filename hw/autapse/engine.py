@@ -113,7 +113,7 @@ class NodeEngine(wiring.Component):
         kept, todo, turned, rank = Signal(WORD), Signal(WORD), Signal(range(words + 1)), Signal(16)
         less, ranks = Signal(WORD), Signal(range(WORD + 1))
         m.d.comb += [less.eq(todo - 1), ranks.eq(ones(m, kept & (less & ~todo | (todo == 0).replicate(WORD)), "kept"))]
-        kept_at, border_at, place, emitted = Signal(16), Signal(16), Signal(range(units + 1)), Signal(units)
+        kept_at, place, emitted = Signal(16), Signal(range(units + 1)), Signal(units)
 
         m.d.comb += [self.o_busy.eq(1), self.o_address.eq(r[Give.BIAS])]
         with m.If(asking):
@@ -143,7 +143,7 @@ class NodeEngine(wiring.Component):
                 m.next = "STATE"
             with m.State("STATE"):
                 m.d.comb += [asking.eq(flag(Flag.STATE)), self.o_address.eq(r[Give.STATE])]
-                m.d.sync += [kept_at.eq(r[Give.KEPT]), border_at.eq(r[Give.BORDER]), rank.eq(r[Give.EDGES]),
+                m.d.sync += [kept_at.eq(r[Give.KEPT]), rank.eq(r[Give.EDGES]),
                              turned.eq(0)]
                 m.next = "EVENTS"
                 with m.If(~flag(Flag.LIST)):
@@ -162,9 +162,10 @@ class NodeEngine(wiring.Component):
                 m.d.sync += kept_at.eq(kept_at + 1)
                 m.next = "BORDER"
             with m.State("BORDER"):
-                m.d.comb += [reading.eq(flag(Flag.BORDER)), self.o_address.eq(border_at)]
+                m.d.comb += [reading.eq(flag(Flag.BORDER)), self.o_address.eq(r[Give.BORDER])]
                 m.d.sync += [kept.eq(self._lane(beside)), todo.eq(self._lane(beside) & line.o_word),
-                             border_at.eq(border_at + flag(Flag.BORDER))]
+                             # One node's words follow the other's.
+                             r[Give.BORDER].eq(r[Give.BORDER] + flag(Flag.BORDER))]
                 m.next = "TAPS"
                 with m.If(flag(Flag.BORDER)):
                     m.next = "MASK"
@@ -192,10 +193,12 @@ class NodeEngine(wiring.Component):
                 with m.If(ready.all()):
                     m.d.sync += [place.eq(group), emitted.eq(Cat(spikes))]
                     m.next = "SPIKES"
+            fired = [Mux(spike, ONE, Const(0, 16)) for spike in spikes]
+            masked = [Mux(node.o_near, ONE, Const(0, 16)) for node in nodes]
             for state, register, wanted, values, after in (
-                    ("SPIKES", Give.SPIKES, Const(1, 1), [Mux(spike, ONE, 0) for spike in spikes], "MEMBRANES"),
+                    ("SPIKES", Give.SPIKES, Const(1, 1), fired, "MEMBRANES"),
                     ("MEMBRANES", Give.MEMBRANES, flag(Flag.MEMBRANES), [node.o_u for node in nodes], "MASKS"),
-                    ("MASKS", Give.MASKS, flag(Flag.MASKS), [Mux(node.o_near, ONE, 0) for node in nodes], "EMIT")):
+                    ("MASKS", Give.MASKS, flag(Flag.MASKS), masked, "EMIT")):
                 with m.State(state):
                     row = Cat(Mux(beside | (index == 0), value, values[0]) for index, value in enumerate(values))
                     m.d.comb += [self.o_address.eq(r[register]), self.o_write.eq(wanted), self.o_row.eq(row)]
@@ -213,8 +216,6 @@ class NodeEngine(wiring.Component):
                 for name in (Give.BIAS, Give.STATE, Give.LIST, Give.SPIKES, Give.MEMBRANES, Give.MASKS):
                     m.d.sync += r[name].eq(r[name] + group)
                 m.d.sync += [r[Give.EDGES].eq(r[Give.EDGES] + r[Give.EDGE_STEP])]
-                with m.If(flag(Flag.BORDER)):
-                    m.d.sync += r[Give.BORDER].eq(border_at)
                 m.next = "BIAS"
                 with m.If(r[Give.NODES] == 0):
                     m.next = "REST"

@@ -59,12 +59,12 @@ class AutapseChip:
     events: int = 1024          # entries of the event list: inputs of a segment
     segments: int = 8           # rows of fields: stretches of nodes of one kind
     readouts: int = 32          # classes, or nodes that are read
-    code_words: int = 256       # of the longest code that is compared with prototypes
+    code_words: int = 256       # of the longest code that is compared with prototypes; 0: none is
     training: bool = True
 
     def __post_init__(self):
         for name, least, most in (("units", 1, 64), ("words", 1024, 65536), ("line", 16, 8192), ("events", 2, 8192),
-                                  ("segments", 1, 256), ("code_words", 1, 4096), ("readouts", 1, 1024)):
+                                  ("segments", 1, 256), ("code_words", 0, 4096), ("readouts", 1, 1024)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise ValueError(f"{name} of an autapse chip must be a whole number from {least} to {most}, not "

@@ -1,5 +1,6 @@
 """An autapse network on an autapse core: stretches of nodes of one kind, and where all words lie."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -54,7 +55,7 @@ def stretches_of(spec: AutapseSpec, tail: Tail | None) -> list[Stretch]:
     """The network's nodes, cut where their sources change."""
     borders = sorted({0, spec.nodes, spec.input_nodes, spec.read_from, *spec.starts()})
     found: list[Stretch] = []
-    for first, last in zip(borders[:-1], borders[1:], strict=True):
+    for first, last in itertools.pairwise(borders):
         found += _pieces(spec, first, last)
     if tail:
         found.append(Stretch(first=0, last=tail.classes, dense=(spec.read_from, spec.nodes), tail=True))
@@ -119,7 +120,8 @@ class AutapseProgram:
                 ("readouts", self.classes, chip.readouts, "fewer classes or more room for them, readouts=")):
             line_used = name != "line" or any(s.delays for s in self.stretches)
             if line_used and asked > there:
-                raise Misfit(f"this autapse network asks for {asked} {name}, the chip has {there}; take {change}{asked}")
+                raise Misfit(f"this autapse network asks for {asked} {name}, the chip has {there}; take "
+                             f"{change}{asked}")
         last = self.stretches[-1]
         if spec.readout == "count" and self.tail is None and last.nodes != spec.classes:
             raise Misfit(f"an autapse core counts the spikes of nodes of one kind, but the {spec.classes} nodes read "
@@ -134,14 +136,14 @@ class AutapseProgram:
             return
         for stretch in self.stretches:
             if stretch.delays or (stretch.dense is None and stretch.first >= self.spec.input_nodes):
-                raise Misfit("an autapse core trains perceptrons and the layer that reads a recurrent network, not nodes "
-                             f"{stretch.first} to {stretch.last - 1}, whose weights are shared or few; train this "
-                             "network on the golden model")
+                raise Misfit("an autapse core trains perceptrons and the layer that reads a recurrent network, not "
+                             f"nodes {stretch.first} to {stretch.last - 1}, whose weights are shared or few; train "
+                             "this network on the golden model")
             shared = spec_indices(self.spec, stretch)
             if stretch.dense and not stretch.tail and len(np.unique(shared)) < shared.size:
                 raise Misfit(f"an autapse core trains weights of one edge each, and nodes {stretch.first} to "
                              f"{stretch.last - 1} share theirs; train this network on the golden model")
-        for stretch, behind in zip(self.stretches, self.stretches[1:], strict=False):
+        for stretch, behind in itertools.pairwise(self.stretches):
             if behind.dense != (stretch.first, stretch.last):
                 raise Misfit(f"an autapse core trains a perceptron segment by segment, but nodes {behind.first} to "
                              f"{behind.last - 1} take other spikes than the segment before; train on the golden model")

@@ -161,9 +161,8 @@ class AutapseRunner:
         for name, base in (("s", program.spikes_at), ("u", program.membranes_at), ("m", program.masks_at)):
             if base:
                 rows = self.bus.read(MEMORY, base, program.width * steps).reshape(steps, program.width)
-                trace[name] = np.concatenate([
-                    rows[:, at:at + stretch.nodes] for at, stretch in zip(program.padded, program.stretches, strict=True)],
-                    axis=1)
+                parts = zip(program.padded, program.stretches, strict=True)
+                trace[name] = np.concatenate([rows[:, at:at + stretch.nodes] for at, stretch in parts], axis=1)
         for name in ("s", "m"):
             if name in trace:
                 trace[name] = (trace[name] != 0).astype(np.uint8)

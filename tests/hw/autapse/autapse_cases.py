@@ -12,7 +12,6 @@ from autapse.sw_driver.devices.autapse import AutapseRunner, Words, read_identit
 from autapse.sw_driver.link.bus import Bus
 from autapse.sw_driver.link.host import HostLink
 from autapse.sw_driver.link.transport import ProcessTransport
-
 from autapse_slow import SlowNetwork, SlowState
 
 
@@ -64,7 +63,8 @@ def random_state(rng: np.random.Generator, spec: AutapseSpec, tail: Tail | None)
 
 def as_words(words: list[int], remainders: list[int] | None = None, momenta: list[int] | None = None) -> Words:
     zeros = [0] * len(words)
-    return Words(*(np.array(part, np.uint16).view(np.float16) for part in (words, remainders or zeros, momenta or zeros)))
+    parts = words, remainders or zeros, momenta or zeros
+    return Words(*(np.array(part, np.uint16).view(np.float16) for part in parts))
 
 
 def start(chip: AutapseChip) -> Bus:

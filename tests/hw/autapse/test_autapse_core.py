@@ -8,12 +8,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from autapse_cases import SlowNetwork, as_words, random_state, runner, specs, start
-from autapse_slow import updated
-
 from autapse.hw.contract.autapse_chip import AutapseChip
 from autapse.sw_driver.compile.program import training_registers
 from autapse.sw_driver.network import TrainingSpec
+from autapse_cases import SlowNetwork, as_words, random_state, runner, specs, start
+from autapse_slow import updated
 
 SEED, STEPS = 2603, 3
 FORWARD = {1: tuple(specs()), 4: ("mlp", "mlp prototypes", "mlp leaking", "reservoir", "conv")}
@@ -123,7 +122,8 @@ def test_chip_sees_one_wrong_weight(chip):
     rng = np.random.default_rng(SEED)
     state = random_state(rng, spec, tail)
     there = runner(bus, config, spec, tail, state, steps=STEPS)
-    there.write_words(as_words([word ^ (at == spec.input_weights + 3) << 15 for at, word in enumerate(state.words)]))
+    wrong = spec.input_weights + spec.weights + 2       # the bias of node 2
+    there.write_words(as_words([word ^ (at == wrong) << 15 for at, word in enumerate(state.words)]))
     differs = 0
     for _ in range(40):
         x = (rng.random((STEPS, spec.inputs)) < 0.6).astype(np.uint8)

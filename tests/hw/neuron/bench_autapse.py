@@ -47,8 +47,8 @@ async def line_words(dut) -> list[int]:
 @cocotb.test()
 async def sweeps_are_those_of_the_rules(dut):
     rng = random.Random(P["seed"])
-    names = ("i_start", "i_begin", "i_valid", "i_word", "i_end", "i_last", "i_turn", "i_shift", "i_clear", "i_leak", "i_threshold",
-             "i_half_width", "i_soft", "i_strict", "i_spiking")
+    names = ("i_start", "i_begin", "i_valid", "i_word", "i_end", "i_last", "i_turn", "i_shift", "i_clear",
+             "i_leak", "i_threshold", "i_half_width", "i_soft", "i_strict", "i_spiking")
     for name in names:
         getattr(dut, name).value = 0
     Clock(dut.clk, 10, unit="ns").start()

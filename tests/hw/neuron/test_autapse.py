@@ -20,8 +20,8 @@ class UnitAndLine(wiring.Component):
     def __init__(self, *, line: int):
         self.line = line
         super().__init__({
-            **dict.fromkeys(("i_start", "i_begin", "i_valid", "i_end", "i_last", "i_soft", "i_strict", "i_spiking", "i_turn",
-                             "i_shift", "i_clear"), In(1)),
+            **dict.fromkeys(("i_start", "i_begin", "i_valid", "i_end", "i_last", "i_soft", "i_strict", "i_spiking",
+                             "i_turn", "i_shift", "i_clear"), In(1)),
             **dict.fromkeys(("i_word", "i_leak", "i_threshold", "i_half_width"), In(16)),
             "o_done": Out(1), "o_u": Out(16), "o_spike": Out(1), "o_near": Out(1), "o_overflow": Out(1),
             "o_ready": Out(1), "o_taps": Out(16),
