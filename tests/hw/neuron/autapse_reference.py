@@ -18,19 +18,24 @@ class SlowNeuron:
     strict: bool = False
     spiking: bool = True
     v: int = 0
+    passed: int | None = None   # in place of mul(λ, v), of the next node
     overflow: bool = False
     spikes: list[int] = field(default_factory=list)     # of all nodes so far, the last one at the end
 
     def begin(self):
         self.v = 0
 
+    def product(self) -> int:
+        """mul(λ, v)."""
+        return encode(decode(self.leak) * decode(self.v), fraction=2 * FRACTION)[0]
+
     def node(self, words: list[int], *, last: bool = False) -> tuple[int, int, int, int]:
         """u, spike, mask and the cycles from the end of the sum to the end of the node, of a sum of these words."""
-        leak, _ = encode(decode(self.leak) * decode(self.v), fraction=2 * FRACTION)
+        leak = self.product() if self.passed is None else self.passed
+        leak, self.passed = leak if self.spiking else 0, None
         u, over = encode(decode(leak) + sum(map(decode, words)))
         self.overflow |= over
         if not self.spiking:
-            self.v = 0
             self.spikes.append(0)
             return u, 0, 0, 8
         above = decode(u) - decode(self.threshold)
