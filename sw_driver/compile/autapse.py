@@ -333,6 +333,16 @@ class AutapseProgram:
 
     # For the device
 
+    def needs(self) -> dict[str, int]:
+        """Capacity of the least chip that holds the network, rounded up to powers of two."""
+        spec = self.spec
+        sources = max([spec.inputs, *(s.dense[1] - s.dense[0] for s in self.stretches if s.dense)])
+        delayed = spec.longest if any(s.delays for s in self.stretches) else 1
+        needs = {"line": max(delayed, 16), "events": max(sources, 2), "segments": len(self.stretches),
+                 "readouts": self.classes, "words": self._next}
+        needs = {name: 1 << (value - 1).bit_length() for name, value in needs.items()}
+        return needs | {"code_words": 1 << (self.code_words - 1).bit_length() if self.code_words else 0}
+
     def image(self) -> list[tuple[int, np.ndarray]]:
         """Words of the program by address, in runs."""
         runs: list[tuple[int, list[int]]] = []

@@ -1,244 +1,268 @@
-"""An autapse network on an autapse chip, simulated or on a board: words of weights in, exact readouts out."""
+"""The simulated chip with an autapse core, for networks that begin with an Autapse."""
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 
-from ...hw.contract.autapse_chip import MAGIC, MEMORY, AutapseChip
-from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION
-from ...hw.contract.program import COUNTERS, ENGINES, REGISTERS, Run, Space, offsets
-from ..compile.autapse import ONE, AutapseProgram
-from ..compile.program import register_words
-from ..errors import DeviceError
-from ..half import half
+from ...hw.contract.autapse_chip import AutapseChip
+from ..compile.autapse import AutapseProgram, Tail
+from ..compile.program import training_registers
+from ..device import BatchResult, Device, checked_spikes
+from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
+from ..link.host import HostLink
+from ..link.transport import ProcessTransport
+from ..network import LayerState, Network, checked_state
+from ..prototypes import Prototypes
+from .autapse_runner import AutapseRunner, Words, read_identity
 
-_IN_FLIGHT = 64     # samples whose readouts may be under way at once
+_FIELDS = tuple(field.name for field in fields(AutapseChip) if field.name != "training")
+_PARTS = (("weights", "weight", "bias"), ("remainders", "remainder", "bias_remainder"),
+          ("momenta", "momentum", "bias_momentum"))
 
 
-def read_identity(bus: Bus) -> AutapseChip:
-    """What the chip states of itself.
+def tail_of(network: Network, name: str) -> Tail | None:
+    """The layer that reads the nodes, if there is one.
 
     Raises
     ------
-    DeviceError
-        If it has no autapse core, or speaks another contract or arithmetic than this driver.
+    Misfit
+        If the network does not begin with an Autapse, or what follows is more than one layer of integrators.
     """
-    halves = bus.read(Space.IDENTITY, 0, 2 * len(AutapseChip().identity())).astype(np.uint32)
-    words = (halves[0::2] | halves[1::2] << 16).tolist()
-    if words[0] != MAGIC:
-        raise DeviceError(f"the device answers {words[0]:#010x} where a chip with an autapse core says {MAGIC:#010x}; "
-                          "build one for this network")
-    if words[1:3] != [CONTRACT_VERSION, ARITHMETIC_VERSION]:
-        raise DeviceError(f"the chip has contract {words[1]} and arithmetic {words[2]}, this driver "
-                          f"{CONTRACT_VERSION} and {ARITHMETIC_VERSION}; build chip and driver from one version")
-    return AutapseChip.from_words(words[3:])
+    if network.autapse is None:
+        raise Misfit(f"{name} has an autapse core, which holds networks that begin with an Autapse, not {network}; "
+                     "open the device without core=autapse")
+    rest = network.layers[1:]
+    if network.prototypes is not None or not rest:
+        return None
+    layer = rest[0]
+    if len(rest) > 1 or layer.spiking or layer.decay.size > 1:
+        raise Misfit(f"an autapse core takes one layer behind the nodes, Linear and LI with one decay, not the "
+                     f"{len(rest)} layers of {network}; use the golden model")
+    return Tail(classes=layer.outputs, decay=float(layer.decay), bias=layer.bias)
 
 
-@dataclass
-class Words:
-    """State words of the network or of its tail, float16, weights and then biases in one row."""
+class AutapseDevice(Device):
+    """A chip with an autapse core, reached through `connect`."""
 
-    weights: np.ndarray
-    remainders: np.ndarray
-    momenta: np.ndarray
+    name = "autapse chip"
 
+    def __init__(self):
+        self._bus: Bus | None = None
+        self._chip: AutapseChip | None = None
+        self._runner: AutapseRunner | None = None
+        self._prototypes: Prototypes | None = None
+        self._pending: int | None = None
 
-class AutapseRunner:
-    """A program on a chip behind `bus`.
+    def connect(self, program: Callable[[AutapseChip], AutapseProgram], units: int) -> tuple[Bus, AutapseChip]:
+        """The bus of a chip for a program, and what the chip is; `units` is what the network was made for."""
+        raise NotImplementedError
 
-    Readouts are int64 (classes,), exact, in units of 2^-24; with prototypes minus the distances.
-    """
+    def load(self, network, training):
+        if training is not None:
+            training.check(network)
+        spec, tail = network.autapse, tail_of(network, self.name)
+        batch = training.batch if training else 0
 
-    def __init__(self, bus: Bus, program: AutapseProgram):
-        self.bus, self.program = bus, program
-        self._pixel = ONE
-        self._seen = np.zeros(len(COUNTERS), np.int64)
-        self.totals = np.zeros(len(COUNTERS), np.int64)
-        for at, words in program.image():
-            bus.write(MEMORY, at, words)
-        self._fixed = {"steps": program.steps, "layers": len(program.stretches), "batch_steps": program.batch_steps,
-                       "history_log": program.history_log, "classes": program.classes}
-        self.write_registers({})
-        bus.write(Space.COUNTERS, 0, np.zeros(1, np.uint16))
-        bus.sync()
+        def program(chip: AutapseChip) -> AutapseProgram:
+            return AutapseProgram(spec, steps=network.steps, chip=chip, batch=batch, tail=tail)
+
+        bus, chip = self.connect(program, spec.units)
+        self._network, self._training, self._bus, self._chip = network, training, bus, chip
+        self._pending, self._tail = None, tail
+        self._prototypes = None if network.prototypes is None else Prototypes(network.prototypes, training)
+        self._runner = AutapseRunner(bus, program(chip))
+
+    def _ready(self) -> AutapseRunner:
+        if self._runner is None:
+            raise DeviceError(f"{self.name} has no program; call load(network, training) first")
+        return self._runner
 
     # State
 
-    def _scatter(self, index: np.ndarray, at: np.ndarray, words: np.ndarray):
-        """Words to their addresses, in runs of neighbours."""
-        order = np.argsort(at, kind="stable")
-        at, words = at[order], np.ascontiguousarray(words[index[order]]).view(np.uint16)
-        cuts = np.flatnonzero(np.diff(at) != 1) + 1
-        for run, values in zip(np.split(at, cuts), np.split(words, cuts), strict=True):
-            if len(run):
-                self.bus.write(MEMORY, int(run[0]), values)
+    def write_state(self, state):
+        runner, self._pending = self._ready(), None
+        checked = checked_state(self._network.layers, state)
+        if self._prototypes is not None:
+            self._prototypes.write(checked.pop())
+            runner.write_prototypes(self._prototypes.bits)
+        for index, layer in enumerate(checked):
+            arrays = layer.arrays()
+            runner.write_words(Words(*(
+                np.concatenate([arrays[name].reshape(-1) for name in names if name in arrays])
+                for _, *names in _PARTS)), tail=index > 0)
+        runner.bus.sync()
 
-    def _gather(self, index: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
-        found = np.zeros(count, np.uint16)
-        if len(at):
-            low, high = int(at.min()), int(at.max()) + 1
-            block = np.concatenate([self.bus.read(MEMORY, start, min(high - start, 30000))
-                                    for start in range(low, high, 30000)])
-            found[index] = block[at - low]
-        return found.view(np.float16)
-
-    def write_words(self, words: Words, *, tail: bool = False):
-        """The whole state of the network, or of its tail."""
-        spec = self.program.spec
-        self._scatter(*self.program.places(tail=tail), half(words.weights, "weights"))
-        for name in ("remainders", "momenta"):
-            self._scatter(*self.program.learned(name, tail=tail), half(getattr(words, name), name))
-        if not tail and spec.input == "pixel":
-            self._pixel = int(half(words.weights, "weights")[:1].view(np.uint16)[0])
-        self._kept = getattr(self, "_kept", {}) | {tail: words}
-
-    def read_words(self, *, tail: bool = False) -> Words:
-        """The whole state back; words that no edge names, and those that the chip does not train, as they were."""
-        written = self._kept[tail]
-        found = Words(*(half(getattr(written, name), name).copy() for name in ("weights", "remainders", "momenta")))
-        index, at = self.program.places(tail=tail)
-        found.weights[index] = self._gather(index, at, len(found.weights))[index]
-        for name in ("remainders", "momenta"):
-            index, at = self.program.learned(name, tail=tail)
-            words = getattr(found, name)
-            words[index] = self._gather(index, at, len(words))[index]
+    def read_state(self):
+        runner, found = self._ready(), []
+        for index, layer in enumerate(self._network.layers):
+            if layer is self._network.prototypes:
+                assert self._prototypes is not None
+                found.append(self._prototypes.read())
+                continue
+            words, count = runner.read_words(tail=index > 0), int(np.prod(layer.weight_shape))
+            arrays = {}
+            for name, weight, bias in _PARTS:
+                row = getattr(words, name)
+                if name == "momenta" and not (self._training and self._training.momentum):
+                    row = np.zeros_like(row)
+                arrays[weight] = row[:count].reshape(layer.weight_shape)
+                if layer.bias:
+                    arrays[bias] = row[count:].copy()
+            found.append(LayerState.from_arrays(arrays))
         return found
-
-    def write_prototypes(self, prototypes: np.ndarray):
-        """Bits (classes, code bits) of 0 and 1."""
-        bits = np.asarray(prototypes, np.uint8)
-        padded = np.zeros((len(bits), 16 * self.program.code_words), np.uint8)
-        padded[:, :bits.shape[1]] = bits
-        words = (padded.reshape(len(bits), -1, 16) << np.arange(16, dtype=np.uint16)).sum(-1, dtype=np.uint16)
-        self.bus.write(MEMORY, self.program.prototypes_at, words.reshape(-1))
 
     # Samples
 
-    def write_registers(self, values: dict[str, int]):
-        """The program's registers, those of a training batch among them."""
-        self.bus.write(Space.REGISTERS, 0, register_words(self._fixed | values))
+    def infer(self, spikes):
+        return self._ready().infer(checked_spikes(spikes, self._network))
 
-    def load_sample(self, spikes: np.ndarray):
-        """Spikes (T, inputs) of 0 and 1; each is the word it adds."""
-        self.bus.write(MEMORY, self.program.inputs_at, np.where(spikes.reshape(-1), self._pixel, 0).astype(np.uint16))
+    def accumulate(self, spikes, *, targets=None, error=None, capture=False):
+        runner = self._ready()
+        if self._training is None:
+            raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
+        if (targets is None) == (error is None):
+            raise DeviceError("accumulate takes either targets or an error function")
+        spikes = checked_spikes(spikes, self._network)
+        if len(spikes) > self._training.batch:
+            raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
+                              f"{self.name} was loaded for")
+        self._pending, traces, prototypes = None, [], self._prototypes
+        if prototypes is not None:
+            prototypes.clear()
+            slopes, error = error, None
 
-    def _queue(self):
-        chip, program = self.program.chip, self.program
-        if program.code_words:
-            return self.bus.queue_read(MEMORY, chip.distances_at, program.classes + 1)
-        return self.bus.queue_read(MEMORY, chip.readouts_at, 4 * program.classes)
+            def error(readout: np.ndarray, index: int) -> np.ndarray:
+                # The host's part: from the slopes of all distances to the errors of all spikes.
+                found = np.asarray(slopes(readout, index), np.float64)[None]
+                prototypes.accumulate(self._codes()[None], found)
+                return prototypes.errors(found, self._network.steps)[0]
 
-    def _readout(self, handle) -> np.ndarray:
-        words = np.ascontiguousarray(handle.result())
-        if not self.program.code_words:
-            return words.view("<i8").copy()
-        distances = words[:-1].astype(np.int64)
-        if int(words[-1]) != int(distances.argmin()):
-            raise DeviceError(f"the chip names class {int(words[-1])}, but its distances make it "
-                              f"{int(distances.argmin())}; the chip is broken")
-        return -distances << 24
+        def keep(index: int):
+            if capture:
+                traces.append(self._trace(index))
 
-    def infer(self, spikes: np.ndarray) -> np.ndarray:
-        """Readouts (N, classes) of spikes (N, T, inputs)."""
-        handles, results = [], []
-        for sample in spikes:
-            self.load_sample(sample)
-            self.bus.run(Run.FORWARD, 0)
-            handles.append(self._queue())
-            if len(handles) >= _IN_FLIGHT:
-                results.append(self._readout(handles.pop(0)))
-        results += [self._readout(handle) for handle in handles]
-        self.count()
-        return np.array(results, np.int64).reshape(len(spikes), self.program.classes)
+        readouts, overflow = runner.accumulate(spikes, targets=targets, error=error, keep=keep,
+                                               registers=self._registers(len(spikes)))
+        self._pending = len(spikes)
+        return BatchResult(readouts=readouts, overflow=overflow, traces=traces if capture else None)
 
-    def read_trace(self, *, sample: int | None = None) -> dict[str, np.ndarray]:
-        """Spikes of the last sample, (T, nodes) and those of the tail left out, and u and m where they are kept; with
-        the number of a sample of the batch d too, of the nodes that learn, 0 elsewhere."""
-        program, steps = self.program, self.program.steps
-        trace = {}
-        for name, base in (("s", program.spikes_at), ("u", program.membranes_at), ("m", program.masks_at)):
-            if base:
-                rows = self.bus.read(MEMORY, base, program.width * steps).reshape(steps, program.width)
-                parts = zip(program.padded, program.stretches, strict=True)
-                trace[name] = np.concatenate([rows[:, at:at + stretch.nodes] for at, stretch in parts], axis=1)
-        for name in ("s", "m"):
-            if name in trace:
-                trace[name] = (trace[name] != 0).astype(np.uint8)
-        if "u" in trace:
-            trace["u"] = trace["u"].view(np.float16)
-        if sample is not None:
-            found = []
-            for stretch in program.stretches:
-                base, count = stretch.fields.get("errors", 0), program.batch_steps * stretch.nodes
-                words = self.bus.read(MEMORY, base, count) if base else np.zeros(count, np.uint16)
-                found.append(words.reshape(stretch.nodes, -1)[:, sample * steps:(sample + 1) * steps].T)
-            trace["d"] = np.ascontiguousarray(np.concatenate(found, axis=1)).view(np.float16)
-        return trace
+    def _registers(self, samples: int, **rates: float) -> dict[str, int]:
+        return training_registers(self._network, self._training, samples=samples, **rates)
 
-    def accumulate(self, spikes: np.ndarray, *, targets: np.ndarray | None = None, error: Callable | None = None,
-                   registers: dict[str, int], keep: Callable | None = None) -> tuple[np.ndarray, bool]:
-        """Forward and backward of a batch: readouts, and whether a rounding saturated.
+    def _codes(self) -> np.ndarray:
+        """Spikes (T, nodes read) of the sample that was last."""
+        spec = self._network.autapse
+        return self._ready().read_trace()["s"][:, spec.read_from:spec.nodes]
 
-        `error(readouts, index)` gives float16 (nodes read,), or (T, nodes read), loss scale included. `keep(index)` is
-        called after each sample.
-        """
-        chip, program, results = self.program.chip, self.program, []
-        self.write_registers(registers)
-        for index, sample in enumerate(spikes):
-            clear = Run.CLEAR if index == 0 else 0
-            self.load_sample(sample)
-            if error is None:
-                assert targets is not None
-                self.bus.write(MEMORY, chip.targets_at, half(targets[index], "targets").view(np.uint16))
-                self._write_given(per_step=False)
-                self.bus.run(clear | Run.FORWARD | Run.LOSS | Run.BACKWARD, index * program.steps)
-                results.append(self._readout(self._queue()))
-            else:
-                self.bus.run(clear | Run.FORWARD, index * program.steps)
-                results.append(self._readout(self._queue()))
-                given = half(error(results[-1], index), "errors")
-                self._write_given(per_step=given.ndim == 2)
-                self.bus.write(MEMORY, program.given, given.reshape(-1).view(np.uint16))
-                self.bus.run(Run.BACKWARD, index * program.steps)
-            if keep:
-                keep(index)
-        self.count()
-        return np.array(results, np.int64).reshape(len(spikes), program.classes), self.overflow()
+    def _trace(self, index: int) -> list[dict[str, np.ndarray | None]]:
+        runner, spec, nodes = self._ready(), self._network.autapse, self._network.autapse.nodes
+        trace = runner.read_trace(sample=index)
+        learns = spec.trainable
+        layers: list[dict[str, np.ndarray | None]] = [
+            {"u": trace["u"][:, :nodes], "s": trace["s"][:, :nodes], "m": trace["m"][:, :nodes] if learns else None,
+             "d": trace["d"][:, :nodes] if learns else None}]
+        if self._tail:
+            layers.append({"u": trace["u"][:, nodes:], "s": None, "m": None, "d": trace["d"][:, nodes:]})
+        if self._prototypes is not None:
+            layers.append({})
+        return layers
 
-    def _write_given(self, *, per_step: bool):
-        at, words = self.program.given_words(per_step=per_step)
-        self.bus.write(MEMORY, at, words)
+    def update(self, *, samples, learning_rate, momentum):
+        runner = self._ready()
+        if self._pending != samples:
+            raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
+        if momentum and not (self._training and self._training.momentum):
+            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; "
+                              "load it with momentum to use it")
+        self._pending = None
+        overflow = runner.update(self._registers(samples, learning_rate=learning_rate, momentum=momentum))
+        if self._prototypes is not None:
+            self._prototypes.update(samples=samples, learning_rate=learning_rate, momentum=momentum)
+            runner.write_prototypes(self._prototypes.bits)
+        return overflow
 
-    def update(self, registers: dict[str, int]) -> bool:
-        """Applies the batch; whether a rounding saturated."""
-        self.write_registers(registers)
-        self.bus.run(Run.UPDATE, 0)
-        self.count()
-        return self.overflow()
+    def counters(self):
+        if self._runner is None:
+            return {}
+        table = self._runner.counters()
+        return {name: row for name, row in table.items() if name != "cycles"} | {"chip": {
+            "cycles": table["cycles"]["cycles"]}}
 
-    def overflow(self) -> bool:
-        """Whether a rounding saturated since it was last asked."""
-        at = offsets(REGISTERS)["overflow"]
-        found = bool(self.bus.read(Space.REGISTERS, at, 1)[0])
-        if found:
-            self.bus.write(Space.REGISTERS, at, np.zeros(1, np.uint16))
-        return found
+    def info(self):
+        return {"name": self.name, **({"chip": vars(self._chip)} if self._chip else {})}
 
-    def count(self):
-        """Adds what the 32-bit counters gained; they wrap."""
-        halves = self.bus.read(Space.COUNTERS, 0, 2 * len(COUNTERS)).astype(np.int64)
-        now = halves[0::2] | halves[1::2] << 16
-        self.totals += (now - self._seen) % (1 << 32)
-        self._seen = now
+    def close(self):
+        bus, self._bus, self._runner = self._bus, None, None
+        if bus is not None:
+            bus.link.close()
 
-    def counters(self) -> dict[str, dict[str, int]]:
-        """Cycles by engine since the program was loaded, as `Device.counters`."""
-        table: dict[str, dict[str, int]] = {}
-        for name, value in zip(COUNTERS, self.totals.tolist(), strict=True):
-            engine, _, kind = name.partition(".")
-            table.setdefault(engine, {})[kind or "cycles"] = value
-        for engine in ENGINES:
-            table[engine]["dense"] = table[engine]["busy"] + table[engine]["skipped"]
-        return table
+
+class AutapseSimDevice(AutapseDevice):
+    """A chip with an autapse core in RTL simulation. Fields of AutapseChip that are given are fixed, the others are
+    made just large enough for the network that is loaded; `units` are those that the network states."""
+
+    name = "sim"
+
+    def __init__(self, *, progress=None, flip: float = 0.0, seed: int = 0, stats: bool = False, **capacity):
+        super().__init__()
+        for name in capacity:
+            if name not in _FIELDS:
+                raise DeviceError(f"the simulated autapse chip has no {name!r}; it has {', '.join(_FIELDS)}")
+        self._capacity, self._progress, self._stats = capacity, progress, stats
+        self._options = ["--flip", str(flip), "--seed", str(seed)] if flip else []
+        self.program: Path | None = None
+        self.simulated: dict = {}
+
+    def connect(self, program, units):
+        try:
+            chip = self._choose(program, units)
+        except (TypeError, ValueError) as error:
+            raise DeviceError(f"the simulated autapse chip cannot be built: {error}") from None
+        program(chip)       # refuses what does not fit before anything is built
+        if self._bus is None or chip != self._chip:
+            self.close()
+            self._bus = self._start(chip)
+            found = read_identity(self._bus)
+            if found != chip:
+                raise DeviceError(f"the simulated chip says it is {found}, but {chip} was asked for; "
+                                  "remove the cache of simulators")
+        return self._bus, chip
+
+    def _choose(self, program, units: int) -> AutapseChip:
+        """The smallest chip, in powers of two so that networks alike share a simulator."""
+        largest = AutapseChip(**{"units": 1 << (units - 1).bit_length(), "line": 8192, "events": 8192, "segments": 256,
+                                 "readouts": 1024, "code_words": 4096} | self._capacity)
+        needs = program(replace(largest, words=65536)).needs()
+        fitted = replace(largest, **{name: value for name, value in needs.items()
+                                     if name not in self._capacity and name != "words"})
+        words = max(1024, 1 << (program(replace(fitted, words=65536)).needs()["words"] - 1).bit_length())
+        return replace(fitted, words=self._capacity.get("words", min(words, 65536)))
+
+    def _start(self, chip: AutapseChip) -> Bus:
+        try:
+            from ...gateware.chip import Chip
+            from ...gateware.simulator.build import SimulatorError, build_simulator, find_simulator
+        except ModuleNotFoundError as missing:
+            raise DeviceError(f"the simulated chip needs {missing.name}, which is not installed; "
+                              "try pip install 'autapse[sim]'") from None
+        recipe = f"Chip {chip}"
+        try:
+            program = find_simulator(recipe)
+            if program is None:
+                program = build_simulator(Chip(chip), recipe=recipe, progress=self._progress)
+        except SimulatorError as error:
+            raise DeviceError(str(error)) from None
+        self.program = program
+        return Bus(HostLink(ProcessTransport([program, *self._options, *(["--stats"] if self._stats else [])])))
+
+    def close(self):
+        bus = self._bus
+        super().close()
+        if bus is not None and self._stats:
+            self.simulated = json.loads(bus.link.transport.log)
+
+

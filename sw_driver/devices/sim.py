@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...hw.contract.chip import ChipConfig
 from ..compile import Plan, check_method, fit_chip, fit_mesh, mesh_size
+from ..device import Device
 from ..errors import DeviceError
 from ..link.bus import Bus
 from ..link.host import HostLink
@@ -143,11 +144,19 @@ class MeshSimDevice(SimDevice):
         return MeshChip(config)
 
 
-def open_sim(argument: str | None, *, mesh=None, **options) -> SimDevice:
+def open_sim(argument: str | None, *, mesh=None, core: str | None = None, **options) -> Device:
     """The simulated chip with `options` of ChipConfig, `progress`, `stats` (SimDevice.simulated), and `flip` (rate of
-    bit errors) with `seed`; with `mesh` one of many cores, and `place` (see `MeshSimDevice`)."""
+    bit errors) with `seed`; with `mesh` one of many cores, and `place` (see `MeshSimDevice`); with core="autapse" one
+    with an autapse core, and options of AutapseChip."""
     if argument is not None:
         raise DeviceError(f"the simulated chip takes options key=value, not {argument!r}")
+    if core == "autapse":
+        if mesh is not None:
+            raise DeviceError("an autapse core stands alone; leave mesh out")
+        from .autapse import AutapseSimDevice
+        return AutapseSimDevice(**options)
+    if core is not None:
+        raise DeviceError(f"core of a simulated chip is autapse or left out, not {core!r}")
     if "place" in options:
         check_method(options["place"])
     if mesh is None or mesh_size(mesh) == (1, 1):

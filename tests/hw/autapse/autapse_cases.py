@@ -8,7 +8,7 @@ from autapse.hw.contract.autapse import AutapseSpec
 from autapse.hw.contract.autapse_chip import AutapseChip
 from autapse.hw.contract.autapse_edges import convolution_edges, ordered_edges, perceptron_edges, reservoir_edges
 from autapse.sw_driver.compile.autapse import AutapseProgram, Tail
-from autapse.sw_driver.devices.autapse import AutapseRunner, Words, read_identity
+from autapse.sw_driver.devices.autapse_runner import AutapseRunner, Words, read_identity
 from autapse.sw_driver.link.bus import Bus
 from autapse.sw_driver.link.host import HostLink
 from autapse.sw_driver.link.transport import ProcessTransport
