@@ -68,7 +68,8 @@ class NodeEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         units, words = self.units, self.line // WORD
-        r = {name: Signal(16, name=name.name.lower()) for name in Give if name < Give.PROTOTYPES}
+        narrow = {Give.REACH: words.bit_length(), Give.NODES: 13}
+        r = {name: Signal(narrow.get(name, 16), name=name.name.lower()) for name in Give if name < Give.PROTOTYPES}
         for name, register in r.items():
             with m.If(self.i_give & (self.i_at == name)):
                 m.d.sync += register.eq(self.i_data)
@@ -113,16 +114,18 @@ class NodeEngine(wiring.Component):
         kept, todo, turned, rank = Signal(WORD), Signal(WORD), Signal(range(words + 1)), Signal(16)
         less, ranks = Signal(WORD), Signal(range(WORD + 1))
         m.d.comb += [less.eq(todo - 1), ranks.eq(ones(m, kept & (less & ~todo | (todo == 0).replicate(WORD)), "kept"))]
-        kept_at, place, emitted = Signal(16), Signal(range(units + 1)), Signal(units)
+        place, emitted = Signal(range(units + 1)), Signal(units)
+        # One adder for all addresses: what is read or written, and how far behind its first word.
+        base, ahead, position = Signal(16), Signal(16), Signal(16)
 
-        m.d.comb += [self.o_busy.eq(1), self.o_address.eq(r[Give.BIAS])]
+        m.d.comb += [self.o_busy.eq(1), base.eq(r[Give.BIAS]), ahead.eq(position), self.o_address.eq(base + ahead)]
         with m.If(asking):
             m.d.sync += self.o_visits.eq(self.o_visits + 1)
 
         with m.If(list_stage):
-            m.d.comb += [asking.eq(1), self.o_address.eq(r[Give.LIST] + self.i_list_offset)]
+            m.d.comb += [asking.eq(1), base.eq(r[Give.LIST]), ahead.eq(self.i_list_offset)]
         with m.If(tap_stage):
-            m.d.comb += [asking.eq(1), self.o_address.eq(tap_address)]
+            m.d.comb += [asking.eq(1), base.eq(tap_address), ahead.eq(0)]
         m.d.sync += [list_stage.eq(0), tap_stage.eq(0)]
         reading = Signal()
         m.d.comb += self.o_read.eq(asking | reading)
@@ -134,6 +137,7 @@ class NodeEngine(wiring.Component):
                     m.d.sync += self.o_visits.eq(0)
                     m.next = "BEGIN"
             with m.State("BEGIN"):
+                m.d.sync += position.eq(0)
                 m.d.comb += [begin.eq(1), line.i_clear.eq(flag(Flag.CLEAR)),
                              self.o_code_fresh.eq(flag(Flag.FRESH))]
                 m.next = "BIAS"
@@ -142,9 +146,8 @@ class NodeEngine(wiring.Component):
                 m.d.comb += [asking.eq(flag(Flag.BIAS)), self.o_list_first.eq(1)]
                 m.next = "STATE"
             with m.State("STATE"):
-                m.d.comb += [asking.eq(flag(Flag.STATE)), self.o_address.eq(r[Give.STATE])]
-                m.d.sync += [kept_at.eq(r[Give.KEPT]), rank.eq(r[Give.EDGES]),
-                             turned.eq(0)]
+                m.d.comb += [asking.eq(flag(Flag.STATE)), base.eq(r[Give.STATE])]
+                m.d.sync += [rank.eq(r[Give.EDGES]), turned.eq(0)]
                 m.next = "EVENTS"
                 with m.If(~flag(Flag.LIST)):
                     m.next = "SETTLE"
@@ -158,11 +161,10 @@ class NodeEngine(wiring.Component):
                     with m.If(flag(Flag.DELAYS)):
                         m.next = "KEPT"
             with m.State("KEPT"):
-                m.d.comb += [reading.eq(1), self.o_address.eq(kept_at)]
-                m.d.sync += kept_at.eq(kept_at + 1)
+                m.d.comb += [reading.eq(1), base.eq(r[Give.KEPT]), ahead.eq(turned)]
                 m.next = "BORDER"
             with m.State("BORDER"):
-                m.d.comb += [reading.eq(flag(Flag.BORDER)), self.o_address.eq(r[Give.BORDER])]
+                m.d.comb += [reading.eq(flag(Flag.BORDER)), base.eq(r[Give.BORDER]), ahead.eq(0)]
                 m.d.sync += [kept.eq(self._lane(beside)), todo.eq(self._lane(beside) & line.o_word),
                              # One node's words follow the other's.
                              r[Give.BORDER].eq(r[Give.BORDER] + flag(Flag.BORDER))]
@@ -201,7 +203,7 @@ class NodeEngine(wiring.Component):
                     ("MASKS", Give.MASKS, flag(Flag.MASKS), masked, "EMIT")):
                 with m.State(state):
                     row = Cat(Mux(beside | (index == 0), value, values[0]) for index, value in enumerate(values))
-                    m.d.comb += [self.o_address.eq(r[register]), self.o_write.eq(wanted), self.o_row.eq(row)]
+                    m.d.comb += [base.eq(r[register]), self.o_write.eq(wanted), self.o_row.eq(row)]
                     m.next = after
             with m.State("EMIT"):
                 # One spike of the group after the other.
@@ -213,9 +215,8 @@ class NodeEngine(wiring.Component):
                 with m.If((place == 1) | (r[Give.NODES] == 1)):
                     m.next = "STEP"
             with m.State("STEP"):
-                for name in (Give.BIAS, Give.STATE, Give.LIST, Give.SPIKES, Give.MEMBRANES, Give.MASKS):
-                    m.d.sync += r[name].eq(r[name] + group)
-                m.d.sync += [r[Give.EDGES].eq(r[Give.EDGES] + r[Give.EDGE_STEP])]
+                m.d.sync += [position.eq(position + group), r[Give.LIST].eq(r[Give.LIST] + group)]
+                m.d.sync += r[Give.EDGES].eq(r[Give.EDGES] + r[Give.EDGE_STEP])
                 m.next = "BIAS"
                 with m.If(r[Give.NODES] == 0):
                     m.next = "REST"
