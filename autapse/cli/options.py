@@ -79,6 +79,14 @@ def on_mesh(name: str, *, mesh: str | None, lanes: int | None, place: str | None
     return kind + ":" + ",".join([*filter(None, [rest]), *(f"{key}={value}" for key, value in given.items())])
 
 
+def for_network(name: str, network: Network) -> str:
+    """The device's name; a simulated chip gets the core that the network asks for, unless one is named."""
+    kind, _, rest = name.partition(":")
+    if kind != "sim" or network.autapse is None or "core=" in rest:
+        return name
+    return kind + ":" + ",".join([*filter(None, [rest]), "core=autapse"])
+
+
 @contextmanager
 def opened(name: str, *, quiet: bool) -> Iterator[Device]:
     """The device called `name`, closed at the end; unless `quiet`, the compilation of a simulator shows itself."""

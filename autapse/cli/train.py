@@ -91,6 +91,9 @@ def train(
     if out is not None:
         from ..sw_driver.report import require_report
         require_report()
+    network = None if resume is not None else given.network_of(net, steps=steps, decay=decay, data=source)
+    if network is not None:
+        device, check = (name and given.for_network(name, network) for name in (device, check))
     with ExitStack() as stack:
         target = stack.enter_context(given.opened(device, quiet=quiet))
         checked = None
@@ -99,7 +102,7 @@ def train(
         if resume is not None:
             trainer = Trainer.resume(resume, target)
         else:
-            network = given.network_of(net, steps=steps, decay=decay, data=source)
+            assert network is not None
             trainer = Trainer(network, target, learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
                               loss_scale=loss_scale, seed=seed, other=other)
         # Not before: a refused run leaves nothing behind.

@@ -60,6 +60,7 @@ def verify(
     whole(epochs, "epochs", least=1)
     source = load_data(data, encoder=encoder, pool=pool).first(limit)
     network = given.network_of(net, steps=steps, decay=decay, data=source)
+    names = [given.for_network(name, network) for name in names]
     training = TrainingSpec(learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
                             loss_scale=loss_scale)
     with ExitStack() as stack:
