@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from ..hw.autapse.preset import up5k_chip
 from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
@@ -141,7 +142,8 @@ def main(arguments=None) -> int:
         if options.target == "up5k" and options.core:
             raise SynthesisError("a core alone has more ports than an iCE40 UP5K has pins; leave --core out")
         if options.autapse:
-            config: ChipConfig | AutapseChip = AutapseChip(units=options.units)
+            config: ChipConfig | AutapseChip = up5k_chip() if options.target == "up5k" else \
+                AutapseChip(units=options.units)
         elif options.target == "up5k":
             config = up5k_config()
         else:

@@ -1,9 +1,13 @@
 """Autapse networks on the simulated autapse chip beside the golden model, and what that chip refuses."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import autapse as ap
+from autapse.hw.autapse.preset import up5k_chip
+from autapse.sw_driver.compile.autapse import AutapseProgram
 from autapse.sw_driver.device import open as open_device
 from autapse.sw_driver.errors import DeviceError, Misfit
 from autapse.sw_driver.network import TrainingSpec
@@ -67,13 +71,25 @@ def test_a_trained_network_agrees_over_its_whole_test_set():
     (ap.Network([ap.Autapse(20, 70, structure="reservoir", delays=[65]), ap.Linear(70, 2), ap.LI()], steps=2), None,
      "asks for 65 line, the chip has 64"),
     (ap.Network([ap.Autapse(20, 40, classes=20)], steps=2), None, "asks for 20 readouts, the chip has 8"),
-    (ap.Network([ap.Autapse(20, 17, classes=4)], steps=64), TrainingSpec(batch=64), "words of memory, the chip has 16384"),
+    (ap.Network([ap.Autapse(20, 17, classes=4)], steps=24), TrainingSpec(batch=40),
+     "words of memory, the chip has 16384"),
     (ap.Network([ap.Autapse(20, 17, structure="reservoir"), ap.Linear(17, 6), ap.LIF(), ap.Linear(6, 2),
                  ap.LI()], steps=2), None, "an autapse core takes one layer behind the nodes"),
 ])
 def test_chip_refuses_what_it_cannot_hold(network, training, sentence):
     with open_device(CHIP) as chip, pytest.raises(Misfit, match=sentence):
         chip.load(network, training)
+
+
+@pytest.mark.parametrize(("inputs", "batch", "fits"), [(64, 4, True), (196, 0, True), (784, 0, False), (64, 8, False)])
+def test_256_nodes_fit_the_smallest_chip_where_it_says_so(inputs, batch, fits):
+    spec = ap.Autapse(inputs, 256, classes=10).spec
+    chip = up5k_chip() if inputs <= 256 else replace(up5k_chip(), events=1024)
+    if fits:
+        AutapseProgram(spec, steps=4, chip=chip, batch=batch)
+        return
+    with pytest.raises(Misfit, match="words of memory, the chip has 65536"):
+        AutapseProgram(spec, steps=4, chip=chip, batch=batch)
 
 
 def test_options_are_those_of_the_autapse_chip():
