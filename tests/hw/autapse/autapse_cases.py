@@ -18,6 +18,7 @@ from autapse_slow import SlowNetwork, SlowState
 def specs() -> dict[str, tuple[AutapseSpec, Tail | None]]:
     """Small networks of every structure, sizes all different."""
     mlp, mlp_weights = perceptron_edges((7, 5, 3))
+    two, two_weights = perceptron_edges((7, 5))
     toeplitz, toeplitz_weights = perceptron_edges((6, 5), time_invariant=True)
     random, random_weights = reservoir_edges(21, (1, 2, 5, 17, 21))
     shared, shared_weights = reservoir_edges(19, (3, 16, 18), time_invariant=True)
@@ -32,6 +33,8 @@ def specs() -> dict[str, tuple[AutapseSpec, Tail | None]]:
                                  read_from=12, classes=3, leak=0.75, reset="soft", bias=False), None),
         "mlp prototypes": (AutapseSpec(inputs=9, segments=(7, 5, 3), edges=mlp, structure="mlp", weights=mlp_weights,
                                        read_from=7, classes=4, readout="prototype", threshold=0.5), None),
+        "mlp linear": (AutapseSpec(inputs=9, segments=(7, 5), edges=two, structure="mlp", weights=two_weights,
+                                   read_from=7, readout="linear", leak=0.25), Tail(classes=3, decay=0.5, bias=True)),
         "toeplitz": (AutapseSpec(inputs=8, segments=(6, 5), edges=toeplitz, structure="mlp", weights=toeplitz_weights,
                                  read_from=6, classes=5, time_invariant=True), None),
         "reservoir": (AutapseSpec(inputs=6, segments=(21,), edges=random, structure="reservoir", weights=random_weights,

@@ -16,7 +16,7 @@ from autapse_slow import updated
 
 SEED, STEPS = 2603, 3
 FORWARD = {1: tuple(specs()), 4: ("mlp", "mlp prototypes", "mlp leaking", "reservoir", "conv")}
-TRAINED = ("mlp", "mlp leaking", "mlp soft", "reservoir", "reservoir shared")
+TRAINED = ("mlp", "mlp leaking", "mlp soft", "mlp linear", "reservoir", "reservoir shared")
 
 
 @pytest.fixture(scope="module", params=[1, 4], ids=["one unit", "four units"])
