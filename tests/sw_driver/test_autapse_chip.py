@@ -63,7 +63,7 @@ def test_the_smallest_chip_holds_256_nodes_and_agrees_over_a_whole_test_set():
         print(f"{len(spikes)} samples, accuracy {accuracy:.4f}, {cycles / len(spikes):,.0f} cycles per sample")
         assert (mine == theirs).all()
         assert accuracy > 0.85
-        training = TrainingSpec(learning_rate=0.02, momentum=0.9, batch=4)
+        training = TrainingSpec(learning_rate=0.02, momentum=0.9, batch=2)
         result = verify(network, (golden, chip), data.first(8), training=training, seed=SEED)
         print(*result.lines(), sep="\n")
     assert result.equal, result.complaint()
