@@ -368,7 +368,9 @@ class AutapseProgram:
                 for pair in stretch.words:
                     index.append(np.ravel(pair[0]))
                     at.append(np.ravel(pair[1]) - stretch.fields["weights"] + stretch.fields[name])
-        return tuple(np.concatenate(parts) if parts else np.zeros(0, int) for parts in (index, at))
+        if not at:
+            return np.zeros(0, int), np.zeros(0, int)
+        return np.concatenate(index), np.concatenate(at)
 
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,8 @@ class AutapseDevice(Device):
     def load(self, network, training):
         if training is not None:
             training.check(network)
-        spec, tail = network.autapse, tail_of(network, self.name)
+        tail, spec = tail_of(network, self.name), network.autapse
+        assert spec is not None, "tail_of has looked"
         batch = training.batch if training else 0
 
         def program(chip: AutapseChip) -> AutapseProgram:
@@ -72,7 +74,7 @@ class AutapseDevice(Device):
 
         bus, chip = self.connect(program, spec.units)
         self._network, self._training, self._bus, self._chip = network, training, bus, chip
-        self._pending, self._tail = None, tail
+        self._pending, self._tail, self._spec = None, tail, spec
         self._prototypes = None if network.prototypes is None else Prototypes(network.prototypes, training)
         self._runner = AutapseRunner(bus, program(chip))
 
@@ -131,15 +133,9 @@ class AutapseDevice(Device):
             raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
                               f"{self.name} was loaded for")
         self._pending, traces, prototypes = None, [], self._prototypes
-        if prototypes is not None:
+        if prototypes is not None and error is not None:
             prototypes.clear()
-            slopes, error = error, None
-
-            def error(readout: np.ndarray, index: int) -> np.ndarray:
-                # The host's part: from the slopes of all distances to the errors of all spikes.
-                found = np.asarray(slopes(readout, index), np.float64)[None]
-                prototypes.accumulate(self._codes()[None], found)
-                return prototypes.errors(found, self._network.steps)[0]
+            error = self._from_slopes(prototypes, error)
 
         def keep(index: int):
             if capture:
@@ -150,16 +146,24 @@ class AutapseDevice(Device):
         self._pending = len(spikes)
         return BatchResult(readouts=readouts, overflow=overflow, traces=traces if capture else None)
 
+    def _from_slopes(self, prototypes: Prototypes, slopes: Callable) -> Callable:
+        """The host's part: from the slopes of all distances to the errors of all spikes."""
+        def error(readout: np.ndarray, index: int) -> np.ndarray:
+            found = np.asarray(slopes(readout, index), np.float64)[None]
+            prototypes.accumulate(self._codes()[None], found)
+            return prototypes.errors(found, self._network.steps)[0]
+        return error
+
     def _registers(self, samples: int, **rates: float) -> dict[str, int]:
         return training_registers(self._network, self._training, samples=samples, **rates)
 
     def _codes(self) -> np.ndarray:
         """Spikes (T, nodes read) of the sample that was last."""
-        spec = self._network.autapse
+        spec = self._spec
         return self._ready().read_trace()["s"][:, spec.read_from:spec.nodes]
 
     def _trace(self, index: int) -> list[dict[str, np.ndarray | None]]:
-        runner, spec, nodes = self._ready(), self._network.autapse, self._network.autapse.nodes
+        runner, spec, nodes = self._ready(), self._spec, self._spec.nodes
         trace = runner.read_trace(sample=index)
         learns = spec.trainable
         layers: list[dict[str, np.ndarray | None]] = [
@@ -234,8 +238,9 @@ class AutapseSimDevice(AutapseDevice):
 
     def _choose(self, program, units: int) -> AutapseChip:
         """The smallest chip, in powers of two so that networks alike share a simulator."""
-        largest = AutapseChip(**{"units": 1 << (units - 1).bit_length(), "line": 8192, "events": 8192, "segments": 256,
-                                 "readouts": 1024, "code_words": 4096} | self._capacity)
+        least: dict[str, Any] = {"units": 1 << (units - 1).bit_length(), "line": 8192, "events": 8192, "segments": 256,
+                                 "readouts": 1024, "code_words": 4096}
+        largest = AutapseChip(**least | self._capacity)
         needs = program(replace(largest, words=65536)).needs()
         fitted = replace(largest, **{name: value for name, value in needs.items()
                                      if name not in self._capacity and name != "words"})
