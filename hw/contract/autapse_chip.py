@@ -5,6 +5,7 @@ per segment follows, and the driver lays out all else.
 """
 
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from .chip import ARITHMETIC_VERSION, CONTRACT_VERSION
 from .program import Space
@@ -107,5 +108,6 @@ class AutapseChip:
     @classmethod
     def from_words(cls, words: list[int]) -> "AutapseChip":
         """From the fields of `identity`."""
-        return cls(**{field.name: bool(word) if field.type is bool else int(word)
-                      for field, word in zip(fields(cls), words, strict=True)})
+        values: dict[str, Any] = {field.name: bool(word) if field.type is bool else int(word)
+                                  for field, word in zip(fields(cls), words, strict=True)}
+        return cls(**values)
