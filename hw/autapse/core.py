@@ -38,7 +38,7 @@ class AutapseCore(wiring.Component):
         super().__init__({
             "space": In(8), "address": In(24), "write_data": In(16), "write": In(1), "read": In(1),
             "ready": Out(1), "read_data": Out(16), "read_valid": Out(1), "error": Out(1),
-            "runs": In(stream.Signature(Command)), "o_busy": Out(1),
+            "runs": In(stream.Signature(Command)), "o_busy": Out(1), "o_overflow": Out(1),
         })
 
     def elaborate(self, platform):
@@ -83,7 +83,8 @@ class AutapseCore(wiring.Component):
                 m.d.comb += size.eq(chip.words)
         m.d.comb += [
             known.eq(self.address < size), taken.eq(idle & known),
-            idle.eq(~sequencer.o_busy), self.o_busy.eq(sequencer.o_busy), self.ready.eq(idle), self.runs.ready.eq(idle),
+            idle.eq(~sequencer.o_busy), self.o_busy.eq(sequencer.o_busy), self.o_overflow.eq(sequencer.o_overflow),
+            self.ready.eq(idle), self.runs.ready.eq(idle),
             sequencer.i_run.eq(idle & self.runs.valid),
             sequencer.i_mask.eq(self.runs.payload.mask), sequencer.i_sample.eq(self.runs.payload.sample),
             sequencer.i_host_address.eq(block | self.address[:6]), sequencer.i_host_data.eq(self.write_data),
