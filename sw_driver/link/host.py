@@ -213,7 +213,7 @@ class HostLink:
 
     def _recover(self):
         """The line was gone and is back; what was on it is lost."""
-        self._outages = self.transport.outages
+        self._outages = getattr(self.transport, "outages", 0)
         self.statistics.outages += 1
         self._deframer.restart()
         self._asking, self._interval = True, self.poll

@@ -119,7 +119,7 @@ def test_twenty_places_are_generated_as_one():
 def test_the_cache_knows_what_is_in_a_repeated_module(monkeypatch, tmp_path):
     compiled = []
 
-    def compile_nothing(design, work, say):
+    def compile_nothing(design, work, say, outside):
         compiled.append(design)
         (work / "chip").touch()
 
