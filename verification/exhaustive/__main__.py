@@ -61,7 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
             values=values, values_time=_duration(values_time), compiler=compiler_name(), jobs=options.jobs,
         )  # fmt: skip
         options.record.parent.mkdir(parents=True, exist_ok=True)
-        options.record.write_text(text)
+        # What others have recorded there stays.
+        _, mark, others = (options.record.read_text() if options.record.exists() else "").partition("\n## ")
+        options.record.write_text(text + mark + others)
         print(f"Recorded in {options.record}")
     return 0
 
