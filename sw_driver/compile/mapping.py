@@ -86,12 +86,9 @@ def map_network(network: Network, mesh_width: int, mesh_height: int, *, lanes: i
     batch = training.batch
     work = work_of(network, activity, lanes=lanes, units=units, batch=batch)
     mesh = Mesh(mesh_width, mesh_height)
-    costs: dict[str, Cost] = {}
-    if method == EVEN or compare:
-        plan = even_plan(network, mesh_width, mesh_height, lanes)
-        traffic = traffic_of(network, plan, lanes=lanes, batch=batch)
-        costs[EVEN] = cost_of(traffic, mesh)
-        even = balance(plan, work)
+    plan = even_plan(network, mesh_width, mesh_height, lanes)
+    traffic, even = traffic_of(network, plan, lanes=lanes, batch=batch), balance(plan, work)
+    costs: dict[str, Cost] = {EVEN: cost_of(traffic, mesh)} if method == EVEN or compare else {}
     if chosen is not None or compare:
         virtual = partition(network, work, mesh_width, mesh_height, training=training, spread=spread,
                             synapses=None if chosen is None else synapses, progress=progress)
