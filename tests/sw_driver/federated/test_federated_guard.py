@@ -274,7 +274,7 @@ def test_a_device_that_breaks_is_opened_anew(monkeypatch, tmp_path):
         state = Hub(made).run(LocalGrid(made, ["board:zero", "board:one", "board:gone"], client=answer))
     finally:
         client.POST.close()
-    assert opened == ["board:zero", "board:one", "board:zero"]
+    assert sorted(opened) == ["board:one", "board:zero", "board:zero"]  # Flower shuffles whom it asks
     assert {entry["why"] for record in state.records[1:] for entry in record["dropped"]} == {
         "board:gone is not there", "the cable is loose"}
     assert [sorted(record["workers"]) for record in state.records[1:]] == [["0", "1"], ["1"], ["0", "1"]]
