@@ -132,9 +132,9 @@ def train(
     if not quiet:
         score = "no test set" if last["test_accuracy"] is None else f"test accuracy {100 * last['test_accuracy']:.2f} %"
         typer.echo(f"{trainer.network} on {data}, {target.name}: {score} after {trainer.epoch} epochs, {seconds:.1f} s")
-        for what, place in (("report", out and out / "report.html"), ("checkpoint", checkpoint), ("trace", trace)):
-            if place is not None:
-                typer.echo(f"{what}: {place}")
+        for what, path in (("report", out and out / "report.html"), ("checkpoint", checkpoint), ("trace", trace)):
+            if path is not None:
+                typer.echo(f"{what}: {path}")
         for line in engine_lines(counters):
             typer.echo(line)
         for text in line_lines(traffic):
