@@ -41,7 +41,7 @@ def test_without_subject_they_are_explained(capsys):
     code, text, errors = call(capsys)
     assert (code, errors) == (0, "")
     assert [line.split()[0] for line in text.splitlines()] == list(SUBJECTS) \
-        == ["engines", "mesh", "golden", "sim", "synth", "link", "noc"]
+        == ["engines", "mesh", "golden", "sim", "synth", "link", "serial", "noc"]
 
 
 def test_table_and_files(link, tmp_path, capsys):
@@ -69,7 +69,7 @@ def test_quiet_is_quiet(link, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    (["speed"], "there is no bench 'speed'; there are engines, mesh, golden, sim, synth, link, noc"),
+    (["speed"], "there is no bench 'speed'; there are engines, mesh, golden, sim, synth, link, serial, noc"),
     (["link", "--only", "lane"], "bench link has no option --only"),
     (["link", "--device", "sim"], "bench link has no option --device"),
     (["link", "--mesh", "2x2"], "bench link has no option --mesh"),

@@ -93,8 +93,8 @@ class CollidingChip(SimDevice):
         if config not in self.built:
             recipe = f"Chip {config}, any collisions"
             self.built[config] = build_simulator(Chip(config), recipe=recipe, collisions="any")
-        self.bus = Bus(HostLink(ProcessTransport([self.built[config], "--seed", str(self.draw)])))
-        return self.bus
+        bus = Bus(HostLink(ProcessTransport([self.built[config], "--seed", str(self.draw)])))
+        return bus
 
 
 def counter_words(bus) -> np.ndarray:
