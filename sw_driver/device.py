@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -133,7 +134,7 @@ class Device(abc.ABC):
     def close(self) -> None:
         """Gives back what the device holds; it cannot be used afterwards."""
 
-    def __enter__(self) -> "Device":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_) -> None:

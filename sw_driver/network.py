@@ -189,6 +189,15 @@ class Network:
         return self.layers[0].spec if isinstance(self.layers[0], AutapseLayer) else None
 
     @property
+    def plain_layers(self) -> tuple[LayerSpec, ...]:
+        """The layers of a network of layers; a SpecError for an autapse network, which has nodes in their place."""
+        plain = tuple(layer for layer in self.layers if isinstance(layer, LayerSpec))
+        if len(plain) < len(self.layers):
+            raise SpecError(f"{self} is an autapse network, which chips of layers do not hold; use the golden model, "
+                            "or sim:core=autapse")
+        return plain
+
+    @property
     def prototypes(self) -> PrototypeLayer | None:
         """The prototypes that read it, or None."""
         return self.layers[-1] if isinstance(self.layers[-1], PrototypeLayer) else None

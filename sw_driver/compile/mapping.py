@@ -82,6 +82,7 @@ def map_network(network: Network, mesh_width: int, mesh_height: int, *, lanes: i
     chosen = PLACERS.get(method)
     units = min(2, lanes) if units is None else units
     training = training or TrainingSpec()
+    _ = network.plain_layers        # or a sentence: a mesh holds no autapse network
     activity = activity or assumed_activity(network)
     batch = training.batch
     work = work_of(network, activity, lanes=lanes, units=units, batch=batch)

@@ -79,7 +79,7 @@ def compile_mesh(network: Network, training: TrainingSpec | None, config: ChipCo
 def _program(network: Network, training: TrainingSpec | None, plan: Plan, config: ChipConfig, common: Common,
              core: CorePlaces) -> CoreProgram:
     last, placing = len(network.layers) - 1, core.placing
-    layers = {index: cut_layer(network.layers[index], cut) for index, cut in core.cuts.items()}
+    layers = {index: cut_layer(network.plain_layers[index], cut) for index, cut in core.cuts.items()}
     rows = {index: layer_fields(layer, core.places[index])
             | _exchange(network, plan, common, core, index, lanes=config.lanes) for index, layer in layers.items()}
     parameters = [parameter_words(layer, core.places[index], config.units) for index, layer in layers.items()]

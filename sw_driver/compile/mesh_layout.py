@@ -128,7 +128,7 @@ def _place_own(network: Network, training: TrainingSpec | None, core: CorePlaces
     """The cuts of one core, behind what all cores have."""
     placing, last = core.placing, len(network.layers) - 1
     for index, cut in core.cuts.items():
-        place = placing.place(index, cut_layer(network.layers[index], cut), spikes_in=common.spikes_in[index])
+        place = placing.place(index, cut_layer(network.plain_layers[index], cut), spikes_in=common.spikes_in[index])
         core.places[index] = place
         placing.least("outbox", place.groups, layer=index)
         if index < last:

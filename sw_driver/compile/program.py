@@ -42,7 +42,7 @@ def layer_fields(layer: LayerSpec, place: LayerPlace) -> dict[str, int]:
 def layer_rows(network: Network, layout: Layout) -> list[dict[str, int]]:
     """Descriptor fields of every layer."""
     rows = []
-    for index, (layer, place) in enumerate(zip(network.layers, layout.layers, strict=True)):
+    for index, (layer, place) in enumerate(zip(network.plain_layers, layout.layers, strict=True)):
         row = layer_fields(layer, place)
         if index + 1 < len(network.layers):
             following = layout.layers[index + 1]
@@ -114,5 +114,5 @@ def compile_program(network: Network, training: TrainingSpec | None, config: Chi
     check_fit(layout, network, training, config)
     descriptors = descriptor_words(network, dict(enumerate(layer_rows(network, layout))))
     parameters = np.concatenate([parameter_words(layer, place, config.units)
-                                 for layer, place in zip(network.layers, layout.layers, strict=True)])
+                                 for layer, place in zip(network.plain_layers, layout.layers, strict=True)])
     return layout, descriptors, parameters

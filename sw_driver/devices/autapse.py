@@ -268,6 +268,8 @@ class AutapseSimDevice(AutapseDevice):
         bus = self._bus
         super().close()
         if bus is not None and self._stats:
-            self.simulated = json.loads(bus.link.transport.log)
+            transport = bus.link.transport
+            assert isinstance(transport, ProcessTransport)
+            self.simulated = json.loads(transport.log)
 
 

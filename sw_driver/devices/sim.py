@@ -4,6 +4,7 @@ pipe."""
 import json
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from ...hw.contract.chip import ChipConfig
 from ..compile import Plan, check_method, fit_chip, fit_mesh, mesh_size
@@ -61,7 +62,7 @@ class SimDevice(ChipDevice):
         self._gradient = choice.reason
         return config
 
-    def _component(self, config: ChipConfig):
+    def _component(self, config: ChipConfig) -> Any:
         from ...gateware.chip import Chip
         return Chip(config)
 
@@ -88,7 +89,9 @@ class SimDevice(ChipDevice):
         bus = self._bus
         super().close()
         if bus is not None and self._stats:
-            self.simulated = json.loads(bus.link.transport.log)
+            transport = bus.link.transport
+            assert isinstance(transport, ProcessTransport)
+            self.simulated = json.loads(transport.log)
 
 
 class MeshSimDevice(SimDevice):
@@ -134,7 +137,7 @@ class MeshSimDevice(SimDevice):
         self._gradient = "at the batch's end, as all cores of a mesh do"
         return fit_mesh(network, training, plan, **capacity)
 
-    def _component(self, config: ChipConfig):
+    def _component(self, config: ChipConfig) -> Any:
         try:
             from ...gateware.mesh_chip import MeshChip
         except ModuleNotFoundError as missing:

@@ -234,3 +234,22 @@ def test_info(tmp_path, capsys):
 def test_help_names_the_commands(capsys):
     code, text, _ = call(capsys, "--help")
     assert code == 0 and all(name in text for name in ("train", "verify", "info"))
+
+
+@pytest.mark.parametrize("net, lines", [
+    ("autapse:40", ["40 neurons", "layer 0: 64 x 10 + bias, autapse, 40 nodes"]),
+    ("autapse:40:prototype", ["40 neurons", "layer 0: 64 x 16 + bias, autapse, 40 nodes",
+                              "layer 1: 128 x 10, prototypes"]),
+    ("autapse:32:reservoir", ["42 neurons", "layer 0: 64 x 32 + bias, autapse, 32 nodes",
+                              "layer 1: 32 x 10 + bias, LI"]),
+])
+def test_info_tells_nodes_and_prototypes(capsys, net, lines):
+    code, text, errors = call(capsys, "info", "--net", net)
+    assert (code, errors) == (0, "") and all(line in text for line in lines)
+
+
+@pytest.mark.parametrize("command", [("estimate", "ulx3s-85f", "--net", "autapse:40"),
+                                     ("map", "autapse:40", "--mesh", "2x1")])
+def test_chips_of_layers_hold_no_autapse_network(capsys, command):
+    code, _, errors = call(capsys, *command)
+    assert code == 2 and "is an autapse network, which chips of layers do not hold; use the golden model" in errors

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ...sw_driver.device import open as open_device
+from ...sw_driver.devices.chip import ChipDevice
 from ...sw_driver.errors import SpecError
 from ...sw_driver.trainer import Callback, Trainer
 from .workloads import BATCH, STEPS, TRAINING, Workload, digits, mnist
@@ -112,6 +113,7 @@ def _train(load: Workload, name: str, say):
         trainer = Trainer(load.network, device, **TRAINING)
         counts = _Counts(device, say)
         trainer.fit(load.samples, epochs=1, progress=False, callbacks=[counts])
+        assert isinstance(device, ChipDevice)
         config, reason = device.config, device.info().get("gradient")
     mode, update = mode_of(config), update_cycles(load.network, config)
 

@@ -17,7 +17,6 @@ from .workloads import Workload, enlarged_digits
 
 STEPS, BATCH, SEED = 4, 16, 0
 _TRAINING = {"learning_rate": 0.3, "momentum": 0.9, "batch": BATCH}
-_NEURON = {"decay": 0.5, "threshold": 0.25, "half_width": 0.25}
 _OTHER = -0.25  # target of the classes that a sample is not of
 
 _LEGEND = (
@@ -28,10 +27,14 @@ _LEGEND = (
 )
 
 
+def _neuron() -> LIF:
+    return LIF(decay=0.5, threshold=0.25, half_width=0.25)
+
+
 def workload(*, quick: bool) -> Workload:
     """784-512-256-10 at 4 steps and 16 digits enlarged to 28x28; quick: the same shape with narrower layers."""
     wide = (96, 40) if quick else (512, 256)
-    network = Network([Linear(784, wide[0]), LIF(**_NEURON), Linear(wide[0], wide[1]), LIF(**_NEURON),
+    network = Network([Linear(784, wide[0]), _neuron(), Linear(wide[0], wide[1]), _neuron(),
                        Linear(wide[1], 10), LI(decay=0.5)], steps=STEPS)
     return Workload(name="digits", network=network, samples=enlarged_digits(BATCH),
                     data="digits of scikit-learn as 20x20 in 28x28 pixels")

@@ -99,7 +99,11 @@ class SpikingJelly(_Autograd):
     """SpikingJelly's `LIFNode`, over all steps in one call."""
 
     def __init__(self, task: Task, state: Mapping[str, np.ndarray]):
-        from spikingjelly.activation_based import functional, neuron, surrogate
+        from spikingjelly.activation_based import (  # pyright: ignore[reportMissingImports]
+            functional,
+            neuron,
+            surrogate,
+        )
 
         super().__init__(task, state)
         constants = {

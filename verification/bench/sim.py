@@ -40,6 +40,7 @@ def measure(*, quick: bool, say) -> dict:
     device, chip = _train(load, say)
     config, simulated = device.config, device.simulated
     cycles = simulated["cycles"]
+    assert device.program is not None
     bare = _bare(device.program, cycles=cycles // (4 if quick else 1), say=say)
     golden = _golden(load, say)
     base = bare["cycles"] / bare["processor"]

@@ -5,6 +5,7 @@ import inspect
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ...gateware.synthesis import SynthesisError, synthesise
 from ...sw_driver.errors import SpecError
@@ -41,7 +42,8 @@ def measure(*, quick: bool, say, only: str | None = None, record: str | None = N
     found = {}
     for number, name in enumerate(names):
         say(f"{name}, {number + 1} of {len(names)}", number / len(names))
-        found[name] = _synthesise(name, *known[name], lambda text, at=name: say(f"{at}: {text}"))
+        factory, target = known[name]
+        found[name] = _synthesise(name, factory, target, lambda text, at=name: say(f"{at}: {text}"))
     say("done", 1.0)
     write_text(path, json.dumps(kept | found, indent=1) + "\n")
     return _report(found, kept, path, wanted=getattr(configurations, "REFERENCES", {}))
@@ -76,7 +78,7 @@ def _numbers(figures: dict) -> dict:
 
 
 def _synthesise(name: str, factory, target: str, say) -> dict:
-    options = {"target": target} if "target" in inspect.signature(synthesise).parameters else {}
+    options: dict[str, Any] = {"target": target} if "target" in inspect.signature(synthesise).parameters else {}
     if not options and target != "ecp5-85f":
         raise BenchError(f"configuration {name} is for {target}, which this version cannot place and route")
     with tempfile.TemporaryDirectory() as folder:
