@@ -1,6 +1,7 @@
 """Cycles of training on the simulated chip, engine by engine, beside their bound and a dense schedule."""
 
 from pathlib import Path
+from typing import cast
 
 from ...sw_driver.device import open as open_device
 from ...sw_driver.devices.chip import ChipDevice
@@ -113,8 +114,7 @@ def _train(load: Workload, name: str, say):
         trainer = Trainer(load.network, device, **TRAINING)
         counts = _Counts(device, say)
         trainer.fit(load.samples, epochs=1, progress=False, callbacks=[counts])
-        assert isinstance(device, ChipDevice)
-        config, reason = device.config, device.info().get("gradient")
+        config, reason = cast(ChipDevice, device).config, device.info().get("gradient")
     mode, update = mode_of(config), update_cycles(load.network, config)
 
     def total(part: str, kind: str) -> int:
