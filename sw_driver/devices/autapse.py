@@ -1,6 +1,5 @@
 """The simulated chip with an autapse core, for networks that begin with an Autapse."""
 
-import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,11 +13,10 @@ from ..compile.program import training_registers
 from ..device import BatchResult, Device, checked_spikes
 from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
-from ..link.host import HostLink
-from ..link.transport import ProcessTransport
 from ..network import LayerState, Network, checked_state
 from ..prototypes import Prototypes
 from .autapse_runner import AutapseRunner, Words, read_identity
+from .simulator import start_simulator, statistics
 
 _FIELDS = tuple(field.name for field in fields(AutapseChip) if field.name != "training")
 _PARTS = (("weights", "weight", "bias"), ("remainders", "remainder", "bias_remainder"),
@@ -248,28 +246,18 @@ class AutapseSimDevice(AutapseDevice):
         return replace(fitted, words=self._capacity.get("words", min(words, 65536)))
 
     def _start(self, chip: AutapseChip) -> Bus:
-        try:
+        def component():
             from ...gateware.chip import Chip
-            from ...gateware.simulator.build import SimulatorError, build_simulator, find_simulator
-        except ModuleNotFoundError as missing:
-            raise DeviceError(f"the simulated chip needs {missing.name}, which is not installed; "
-                              "try pip install 'autapse[sim]'") from None
-        recipe = f"Chip {chip}"
-        try:
-            program = find_simulator(recipe)
-            if program is None:
-                program = build_simulator(Chip(chip), recipe=recipe, progress=self._progress)
-        except SimulatorError as error:
-            raise DeviceError(str(error)) from None
-        self.program = program
-        return Bus(HostLink(ProcessTransport([program, *self._options, *(["--stats"] if self._stats else [])])))
+            return Chip(chip)
+
+        self.program, bus = start_simulator(f"Chip {chip}", component, progress=self._progress,
+                                            options=[*self._options, *(["--stats"] if self._stats else [])])
+        return bus
 
     def close(self):
         bus = self._bus
         super().close()
         if bus is not None and self._stats:
-            transport = bus.link.transport
-            assert isinstance(transport, ProcessTransport)
-            self.simulated = json.loads(transport.log)
+            self.simulated = statistics(bus)
 
 

@@ -1,7 +1,6 @@
 """The simulated chip, of one core or of a mesh: generated for the network, compiled by Verilator, reached through a
 pipe."""
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from ..compile import Plan, check_method, fit_chip, fit_mesh, mesh_size
 from ..device import Device
 from ..errors import DeviceError
 from ..link.bus import Bus
-from ..link.host import HostLink
-from ..link.transport import ProcessTransport
 from .chip import ChipDevice, read_identity
+from .simulator import start_simulator, statistics
 
 _FIELDS = {field.name: field.type for field in fields(ChipConfig)}
 
@@ -70,28 +68,16 @@ class SimDevice(ChipDevice):
         return super().info() | ({"gradient": self._gradient} if self._gradient else {})
 
     def _start(self, config: ChipConfig) -> Bus:
-        try:
-            from ...gateware.simulator.build import SimulatorError, build_simulator, find_simulator
-        except ModuleNotFoundError as missing:
-            raise DeviceError(f"the simulated chip needs {missing.name}, which is not installed; "
-                              "try pip install 'autapse[sim]'") from None
         recipe = f"{'Chip' if config.nodes == 1 else 'MeshChip'} {config}"
-        try:
-            program = find_simulator(recipe)
-            if program is None:
-                program = build_simulator(self._component(config), recipe=recipe, progress=self._progress)
-        except SimulatorError as error:
-            raise DeviceError(str(error)) from None
-        self.program = program
-        return Bus(HostLink(ProcessTransport([program, *self._options, *(["--stats"] if self._stats else [])])))
+        self.program, bus = start_simulator(recipe, lambda: self._component(config), progress=self._progress,
+                                            options=[*self._options, *(["--stats"] if self._stats else [])])
+        return bus
 
     def close(self):
         bus = self._bus
         super().close()
         if bus is not None and self._stats:
-            transport = bus.link.transport
-            assert isinstance(transport, ProcessTransport)
-            self.simulated = json.loads(transport.log)
+            self.simulated = statistics(bus)
 
 
 class MeshSimDevice(SimDevice):
@@ -138,12 +124,7 @@ class MeshSimDevice(SimDevice):
         return fit_mesh(network, training, plan, **capacity)
 
     def _component(self, config: ChipConfig) -> Any:
-        try:
-            from ...gateware.mesh_chip import MeshChip
-        except ModuleNotFoundError as missing:
-            if missing.name != "autapse.gateware.mesh_chip":
-                raise
-            raise DeviceError("this version has no chip of many cores to simulate; leave mesh out") from None
+        from ...gateware.mesh_chip import MeshChip
         return MeshChip(config)
 
 
