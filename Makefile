@@ -59,6 +59,8 @@ $(STAMP):
 	@echo "installing the rest (about a minute) …"
 	@$(PIP) setuptools
 	@$(PIP) --no-build-isolation --editable '.[$(EXTRAS)]'
+	@# Neurons from outside, to compare with: without its own needs, which are another PyTorch and torchvision.
+	@$(PIP) --no-deps spikingjelly
 	@touch $@
 	@echo "ready: $(BIN)/autapse"
 
