@@ -25,6 +25,7 @@ RUN = data.StructLayout({"mask": 16, "sample": 16})
 """What a run is told: which parts of the core, and a number for them."""
 
 REQUESTS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.RUN, Opcode.ECHO, Opcode.SELECT)
+ROW_BITS = (1, 2, 4, 8, 16)     # narrower than 16: WRITE_ROWS is known
 
 
 class AnswerQueue(wiring.Component):
@@ -93,14 +94,21 @@ class CommandProcessor(wiring.Component):
         o_packet ─ WordScatter ─ AnswerQueue ─ i_bus
 
     A header takes two cycles a word, as the bytes come, and one more. Then WRITE moves a word every two cycles, FILL
-    one every cycle, READ one every two cycles, if the core side is always ready and answers within
-    `2 * answer_words - 8` cycles.
+    one every cycle, READ one every two cycles, WRITE_ROWS a row every cycle and one cycle more for each word, if the core
+    side is always ready and answers within `2 * answer_words - 8` cycles.
 
     Parameters
     ----------
     answer_words : int
         Room for answers; also the most reads under way, so it covers the latency of a memory at full rate. A power of
         two of at least 2.
+    row_bits : int
+        Bits of a row of WRITE_ROWS: 1, 2, 4 or 8. With 16 there is no such request, for WRITE does the same.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is none of these; the message names it.
 
     Members
     -------
@@ -126,7 +134,10 @@ class CommandProcessor(wiring.Component):
     o_busy: Out(1)
     o_dropped: Out(16)
 
-    def __init__(self, *, answer_words: int = 8):
+    def __init__(self, *, answer_words: int = 8, row_bits: int = 16):
+        if row_bits not in ROW_BITS:
+            raise ValueError(f"row bits must be one of {', '.join(map(str, ROW_BITS))}, not {row_bits!r}")
+        self._row_bits = row_bits
         self._answers = AnswerQueue(words=answer_words)
         super().__init__()
 
@@ -171,8 +182,9 @@ class CommandProcessor(wiring.Component):
             """Whether the packet is one of `opcode`, once `known` has been seen."""
             return head[:3] == opcode
 
+        packed = self._row_bits < 16
         with m.Switch(head[:8]):
-            for request in REQUESTS:
+            for request in (*REQUESTS, *([Opcode.WRITE_ROWS] if packed else [])):
                 with m.Case(request):
                     m.d.comb += known.eq(1)
 
@@ -186,6 +198,14 @@ class CommandProcessor(wiring.Component):
             bus.write_data.eq(word.data),
             issue.eq((bus.write | bus.read) & reply.ready),
         ]
+        done = Const(1)         # the request that the bus takes now is the last of its word
+        if packed:
+            turn = Signal(range(16 // self._row_bits))
+            done = ~asks(Opcode.WRITE_ROWS) | turn.all() | (left[:16] == 0)
+            with m.If(asks(Opcode.WRITE_ROWS)):
+                m.d.comb += bus.write_data.eq(word.data.word_select(turn, self._row_bits))
+            with m.If(issue):
+                m.d.sync += turn.eq(Mux(done, 0, turn + 1))
         with m.If(issue):
             m.d.sync += address.eq(address + 1)
         with m.If(issue | less):
@@ -225,6 +245,8 @@ class CommandProcessor(wiring.Component):
         with m.FSM() as fsm:
             with m.State("HEAD"):
                 m.d.sync += [head.eq(word.data), left[16:].eq(0), reason.eq(0), refused.eq(0), index.eq(0)]
+                if packed:
+                    m.d.sync += turn.eq(0)      # a frame cut short leaves it where it was
                 with m.If(gather.o.valid & ~void):
                     m.next = "KNOWN"
 
@@ -285,7 +307,7 @@ class CommandProcessor(wiring.Component):
                     fault(Reason.CUT)
                 with m.Elif(none & valid):
                     m.next = "LAST"
-                with m.Elif(issue & ~asks(Opcode.FILL)):
+                with m.Elif(issue & done & ~asks(Opcode.FILL)):
                     m.d.comb += consume.eq(~last)
                     with m.If(last):
                         m.next = "LAST"

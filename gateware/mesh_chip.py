@@ -52,7 +52,8 @@ class MeshChip(wiring.Component):
         m = Module()
         config, nodes = self.config, self.config.nodes
         m.submodules.link = link = Link()
-        m.submodules.command = command = CommandProcessor(answer_words=ANSWER_WORDS)
+        m.submodules.command = command = CommandProcessor(
+            answer_words=ANSWER_WORDS, row_bits=min(16, config.lanes))
         m.submodules.bus = bus = HostBus(config)
         m.submodules.conductor = conductor = Conductor(cores=nodes, slots=config.slots)
         tile = Repeated(lambda: Tile(config), name="tile")

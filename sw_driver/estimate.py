@@ -122,8 +122,9 @@ def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | 
 
 def link_bytes(network: Network, config: ChipConfig, *, training: bool) -> dict[str, float]:
     """Bytes on the line per sample, "there" (inputs, targets, runs) and "back" (readouts), frames and escapes in it."""
-    rows = -(-network.inputs // config.lanes) * network.steps * words_of(config.lanes)
-    words = rows + -(-rows // MAX_WRITE_WORDS) * _HEAD + _RUN + _HEAD
+    rows = -(-network.inputs // config.lanes) * network.steps
+    words = rows * words_of(config.lanes) if config.lanes > 16 else -(-rows * config.lanes // 16)
+    words += -(-words // MAX_WRITE_WORDS) * _HEAD + _RUN + _HEAD
     classes = network.layers[-1].outputs
     if training:
         words += classes + _HEAD + _RUN

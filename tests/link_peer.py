@@ -59,7 +59,7 @@ class ChipPeer:
     """
 
     def __init__(self, *, harm_in, harm_out, respond=lambda payload: payload, room=8, lazy=0.0, seed=1, checked=True,
-                 version=2, dead=False):
+                 version=3, dead=False):
         self.harm_in, self.harm_out, self.respond = harm_in, harm_out, respond
         self.room, self.lazy, self.checked, self.version, self.dead = room, lazy, checked, version, dead
         self.random = random.Random(seed)

@@ -8,7 +8,7 @@ The checksum is that of zlib over the unstuffed control .. payload. Sequence num
 payload; a frame without one states in `seq` the number its sender will put on the next such frame it transmits.
 """
 
-LINK_VERSION = 2
+LINK_VERSION = 3
 
 FLAG = 0x7E         # opens and closes a frame; never appears inside one
 ESCAPE = 0x7D       # the next byte is meant xor ESCAPE_XOR

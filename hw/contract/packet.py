@@ -7,6 +7,9 @@ The first word of every packet is `opcode | tag << 8`; an answer carries the tag
     FILL       head, space, address low, address high, count low, count high, value      no answer
     RUN        head, mask, sample                                              no answer; waits until the core takes it
     ECHO       head, word                                                      ECHO, once no run is under way
+    WRITE_ROWS head, space, address low, address high, count, words    no answer; `count` words are written that hold a
+               row of bits each, as narrow as a row of spikes is on this chip, packed in as few words as hold them, lowest
+               bits first. Chips with rows of 16 bits or more do not know it
     SELECT     head, cores low, cores high      no answer; what follows is for these cores of a mesh, a bit each; a READ
                is answered by the lowest of them. A session starts with all cores selected; runs are for all always
     READ_DATA  head, space, count, count words, status: 0, or the Reason why the words mean nothing
@@ -36,6 +39,7 @@ class Opcode(IntEnum):
     RUN = 0x04
     ECHO = 0x05
     SELECT = 0x06
+    WRITE_ROWS = 0x07
     READ_DATA = 0x82
     ERROR = 0xFF
 
@@ -50,6 +54,7 @@ class Reason(IntEnum):
 
 
 HEADER_WORDS = {Opcode.WRITE: 5, Opcode.READ: 5, Opcode.FILL: 7, Opcode.RUN: 3, Opcode.ECHO: 2, Opcode.SELECT: 3,
+                Opcode.WRITE_ROWS: 5,
                 Opcode.READ_DATA: 3, Opcode.ERROR: 3}
 MAX_WRITE_WORDS = FRAME_WORDS - HEADER_WORDS[Opcode.WRITE]  # of one WRITE packet: it must fit a frame
 MAX_READ_WORDS = 0xFFFF

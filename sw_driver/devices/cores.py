@@ -21,16 +21,19 @@ _WRITE, _FILL = HEADER_WORDS[Opcode.WRITE], HEADER_WORDS[Opcode.FILL]
 _OWN = ("classes", "present", "mirror_rows")    # registers that cores of a mesh have each for itself
 
 
-def stretches(words: np.ndarray) -> list[tuple[int, int]]:
-    """[first, last) of the parts of `words` to send over zeros; all of them in one where that is less on the line."""
-    busy = np.flatnonzero(words)
+def stretches(rows: np.ndarray, *, per_word: int = 1) -> list[tuple[int, int]]:
+    """[first, last) of the parts of `rows` to send over zeros, `per_word` of them in a word on the line; all of them
+    in one where that is less."""
+    def cost(first: int, last: int) -> int:
+        words = -(-(last - first) // per_word)
+        return words + _WRITE * -(-words // MAX_WRITE_WORDS)
+
+    busy = np.flatnonzero(rows)
     if not len(busy):
         return []
-    cuts = np.flatnonzero(np.diff(busy) > _WRITE) + 1
+    cuts = np.flatnonzero(np.diff(busy) > _WRITE * per_word) + 1
     parts = [(int(part[0]), int(part[-1]) + 1) for part in np.split(busy, cuts)]
-    cost = sum(last - first + _WRITE * -(-(last - first) // MAX_WRITE_WORDS) for first, last in parts)
-    whole = len(words) + _WRITE * -(-len(words) // MAX_WRITE_WORDS)
-    return parts if cost + _FILL < whole else [(0, len(words))]
+    return parts if sum(cost(*part) for part in parts) + _FILL < cost(0, len(rows)) else [(0, len(rows))]
 
 
 class Cores:
@@ -186,15 +189,19 @@ class Cores:
     # Samples
 
     def load_sample(self, words: np.ndarray, slot: int) -> None:
-        """Input rows to a slot, at once at all cores that read them; long stretches of silence are filled, not sent."""
+        """Input rows to a slot, at once at all cores that read them, packed; long stretches of silence are filled."""
         base = self._readers[0].places[0].spikes_in + slot_base(self.config, Space.SPIKES, slot)
         base *= 2 if self.config.lanes > 16 else 1
         self._select(*self._readers)
-        parts = stretches(words)
+        bits = min(16, self.config.lanes)
+        parts = stretches(words, per_word=16 // bits)
         if parts != [(0, len(words))]:
             self.bus.fill(Space.SPIKES, base, count=len(words), value=0)
         for first, last in parts:
-            self.bus.write(Space.SPIKES, base + first, words[first:last])
+            if bits < 16:
+                self.bus.write_rows(Space.SPIKES, base + first, words[first:last], bits=bits)
+            else:
+                self.bus.write(Space.SPIKES, base + first, words[first:last])
 
     def write_classes(self, space: Space, values: np.ndarray, slot: int) -> None:
         """Targets or errors, one per class, to the cores that have the classes, padded to whole beats."""

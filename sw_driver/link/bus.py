@@ -49,6 +49,15 @@ def _refused(reason, word):
                     reason=Reason(reason) if known else reason, word=word)
 
 
+def pack_rows(rows: np.ndarray, bits: int) -> bytes:
+    """Rows of `bits` bits as little-endian words of 16, the first one lowest, the last word filled with zeros."""
+    per_word = 16 // bits
+    padded = np.zeros(-(-len(rows) // per_word) * per_word, np.uint16)
+    padded[:len(rows)] = rows
+    shifts = np.arange(0, 16, bits, dtype=np.uint16)
+    return np.bitwise_or.reduce(padded.reshape(-1, per_word) << shifts, axis=1).astype("<u2").tobytes()
+
+
 class ReadHandle:
     """What a queued read will bring."""
 
@@ -121,6 +130,26 @@ class Bus:
             count = min(MAX_WRITE_WORDS, words.size - start)
             self._send(Opcode.WRITE, space, *_address(address + start), count,
                        content=content[2 * start:2 * (start + count)])
+
+    def write_rows(self, space: int, address: int, rows: np.ndarray, *, bits: int):
+        """Writes rows of `bits` bits, 1, 2, 4 or 8, a word each, and sends 16 / `bits` of them in a word.
+
+        Parameters
+        ----------
+        rows : uint16 array of any shape, in C order, each below 2^bits
+
+        Raises as `write`; ValueError also if a row is wider than `bits`.
+        """
+        rows = np.asarray(rows)
+        if rows.dtype != np.uint16:
+            raise TypeError(f"rows must be a uint16 array, not {rows.dtype}; view or convert it first")
+        self._check(space, address, rows.size)
+        rows, most = rows.reshape(-1), MAX_WRITE_WORDS * (16 // bits)
+        if (rows >> bits).any():
+            raise ValueError(f"rows must have at most {bits} bits, and one is {int(rows.max()):#x}")
+        for start in range(0, rows.size, most):
+            part = rows[start:start + most]
+            self._send(Opcode.WRITE_ROWS, space, *_address(address + start), len(part), content=pack_rows(part, bits))
 
     def fill(self, space: int, address: int, *, count: int, value: int):
         """Writes one value to `count` words. Raises ValueError if a number is out of range, else as `write`."""

@@ -12,7 +12,9 @@ from stream_agents import Agent, Bench, Sink, Source, known
 
 PARAMETERS = bench_parameters()
 SPACE, DEPTH = 3, 300
-OTHERS = [code for code in range(256) if code not in (1, 2, 3, 4, 5, 6)]
+ROW_BITS = PARAMETERS["row_bits"]
+KNOWN = (1, 2, 3, 4, 5, 6, 7) if ROW_BITS < 16 else (1, 2, 3, 4, 5, 6)
+OTHERS = [code for code in range(256) if code not in KNOWN]
 ALL_CORES = 0xFFFF_FFFF
 
 
@@ -119,7 +121,7 @@ class Model:
     def frame(self, content):
         words = list(struct.unpack(f"<{len(content) // 2}H", content[:len(content) // 2 * 2]))
         odd = content[-1] if len(content) % 2 else None
-        sizes = {1: 5, 2: 5, 3: 7, 4: 3, 5: 2, 6: 3}
+        sizes = {code: (5, 5, 7, 3, 2, 3, 5)[code - 1] for code in KNOWN}
         at = 0
         while at < len(words) or odd is not None:
             head = words[at] if at < len(words) else odd
@@ -140,6 +142,15 @@ class Model:
                 if len(data) < fields[4]:
                     return self.fail(tag, Reason.CUT, last)
                 at += len(data)
+                if not all(known):
+                    self.fail(tag, Reason.SPACE, fields[1])
+            elif code == Opcode.WRITE_ROWS:
+                sent = words[at:at - (-fields[4] * ROW_BITS // 16)]
+                at += len(sent)
+                rows = [word >> low & (1 << ROW_BITS) - 1 for word in sent for low in range(0, 16, ROW_BITS)]
+                known = [self.write(space, address + place, row) for place, row in enumerate(rows[:fields[4]])]
+                if len(rows) < fields[4]:
+                    return self.fail(tag, Reason.CUT, last)
                 if not all(known):
                     self.fail(tag, Reason.SPACE, fields[1])
             elif code == Opcode.READ:
@@ -167,7 +178,7 @@ def packet():
     space = random.choice((SPACE,) * 9 + (8,))
     address = random.choice((0, random.randrange(DEPTH), random.randrange(DEPTH - 60), DEPTH - 2))
     count = random.choice((0, 1, 2, random.randrange(40), random.randrange(40)))
-    kind = random.randrange(6)
+    kind = random.randrange(len(KNOWN))
     if kind == 0:
         return [Opcode.WRITE | tag, space, address, 0, count, *(random.getrandbits(16) for _ in range(count))]
     if kind == 1:
@@ -178,7 +189,10 @@ def packet():
         return [Opcode.RUN | tag, random.getrandbits(16), random.getrandbits(16)]
     if kind == 4:
         return [Opcode.SELECT | tag, random.getrandbits(16), random.getrandbits(16)]
-    return [Opcode.ECHO | tag, random.getrandbits(16)]
+    if kind == 5:
+        return [Opcode.ECHO | tag, random.getrandbits(16)]
+    words = -(-count * ROW_BITS // 16)
+    return [Opcode.WRITE_ROWS | tag, space, address, 0, count, *(random.getrandbits(16) for _ in range(words))]
 
 
 def frame():
@@ -303,6 +317,20 @@ async def bulk_transfers_keep_up_with_the_line(dut):
         source.items += framed(struct.pack("<3H", Opcode.SELECT, number, 0))
     await bench.until(lambda: known(dut.o_select) == 9 and not known(dut.o_busy), watchdog=1000)
     assert bench.cycle - begin <= 10 * (2 * 3 + 1) + 2     # and the way in
+
+
+@cocotb.test(skip=ROW_BITS == 16)
+async def rows_go_one_per_cycle_and_one_for_each_word(dut):
+    bench, source, _, core = await made(dut, 0.0)
+    count = min(DEPTH, MAX_WRITE_WORDS * 16 // ROW_BITS) - 1     # the last word is not full
+    rows = [random.getrandbits(ROW_BITS) for _ in range(count)]
+    per_word = 16 // ROW_BITS
+    words = [sum(row << ROW_BITS * place for place, row in enumerate(rows[at:at + per_word]))
+             for at in range(0, count, per_word)]
+    begin = bench.cycle
+    source.items += framed(struct.pack(f"<{5 + len(words)}H", Opcode.WRITE_ROWS, SPACE, 0, 0, count, *words))
+    await bench.until(lambda: core.memory[:count] == rows and not known(dut.o_busy), watchdog=1000)
+    assert bench.cycle - begin <= 2 * 5 + len(words) * (1 + per_word) + 3
 
 
 @cocotb.test()

@@ -64,6 +64,10 @@ class MeshBus:
             else:
                 memory[address:address + words.size] = words.reshape(-1)
 
+    def write_rows(self, space, address, rows, *, bits):
+        assert not (rows >> bits).any()
+        self.write(space, address, rows)
+
     def fill(self, space, address, *, count, value):
         self.write(space, address, np.full(count, value, np.uint16))
 

@@ -176,7 +176,7 @@ def test_a_chip_that_is_alive_and_says_nothing():
 
 
 def test_another_version_is_refused():
-    with pytest.raises(LinkError, match=r"^The chip speaks version 9 of the link and this driver 2; install the driver "
+    with pytest.raises(LinkError, match=r"^The chip speaks version 9 of the link and this driver 3; install the driver "
                                         r"the chip was built with\.$"):
         connect(version=9)
 

@@ -128,6 +128,10 @@ class CoreBus:
     def write(self, space, address, words):
         resume(self._write)(space, address, np.asarray(words, np.uint16).reshape(-1))
 
+    def write_rows(self, space, address, rows, *, bits):
+        assert not (np.asarray(rows) >> bits).any()
+        self.write(space, address, rows)
+
     def fill(self, space, address, *, count, value):
         resume(self._write)(space, address, [value] * count)
 
