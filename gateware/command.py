@@ -94,8 +94,8 @@ class CommandProcessor(wiring.Component):
         o_packet ─ WordScatter ─ AnswerQueue ─ i_bus
 
     A header takes two cycles a word, as the bytes come, and one more. Then WRITE moves a word every two cycles, FILL
-    one every cycle, READ one every two cycles, WRITE_ROWS a row every cycle and one cycle more for each word, if the core
-    side is always ready and answers within `2 * answer_words - 8` cycles.
+    one every cycle, READ one every two cycles, WRITE_ROWS a row every cycle and one cycle more for each word, if the
+    core side is always ready and answers within `2 * answer_words - 8` cycles.
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ The first word of every packet is `opcode | tag << 8`; an answer carries the tag
     RUN        head, mask, sample                                              no answer; waits until the core takes it
     ECHO       head, word                                                      ECHO, once no run is under way
     WRITE_ROWS head, space, address low, address high, count, words    no answer; `count` words are written that hold a
-               row of bits each, as narrow as a row of spikes is on this chip, packed in as few words as hold them, lowest
-               bits first. Chips with rows of 16 bits or more do not know it
+               row of bits each, as narrow as a row of spikes on this chip, packed in as few words as hold them, the
+               lowest bits first. Chips with rows of 16 bits or more do not know it
     SELECT     head, cores low, cores high      no answer; what follows is for these cores of a mesh, a bit each; a READ
                is answered by the lowest of them. A session starts with all cores selected; runs are for all always
     READ_DATA  head, space, count, count words, status: 0, or the Reason why the words mean nothing
