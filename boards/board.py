@@ -56,8 +56,9 @@ class Board:
     preset : makes the chip that the board gets where nothing else is asked for
     preset_hz : the clock of that chip, which its build meets
     lights : where each of LIGHTS is shown, as (resource, number, part or ""); two may share one
-    line : resource of the serial line, or (rx, tx) as (connector pin, connector pin) where the board has no bridge
-    programmer : what openFPGALoader is told
+    line : (rx, tx) as pins of the connector where the board has no serial bridge; None: the resource `uart`
+    line_attributes : what the constraints of those two pins take
+    programmer : what openFPGALoader is told; the board's name is one of `openFPGALoader --list-boards`
     note : what one must know before plugging it in
     """
 
@@ -70,7 +71,7 @@ class Board:
     preset_hz: float
     lights: dict[str, tuple[str, int, str]]
     programmer: tuple[str, ...]
-    line: tuple[str, str] = ()  # type: ignore[assignment]
+    line: tuple[str, str] | None = None
     line_attributes: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -90,7 +91,7 @@ class Board:
             found["clk_n"] = Pin(main.n.names[0], _values(attributes, platform))
         else:
             found["clk"] = Pin(main.names[0], _values(attributes, platform))
-        if self.line:
+        if self.line is not None:
             connector = next(value for (name, _), value in platform.connectors.items() if name == "io")
             for port, name in zip(("rx", "tx"), self.line, strict=True):
                 found[port] = Pin(connector.mapping[name], self.line_attributes)
@@ -124,10 +125,11 @@ def _pin(platform, place: tuple[str, int, str]) -> Pin:
 
 
 def ecp5(size: str, package: str, speed: str) -> Device:
-    """A Lattice ECP5 as nextpnr has it. A 12F is the die of a 25F, of which open tools use all."""
+    """A Lattice ECP5 as nextpnr has it: `size` as in its option, 25 or um5g-85. A 12F is the die of a 25F, of which
+    open tools use all."""
     cells, block_ram, dsp = {"12": (24288, 56, 28), "25": (24288, 56, 28), "45": (43848, 108, 72),
                              "85": (83640, 208, 156)}[size.removeprefix("um5g-")[:2]]
     fast = size.startswith("um5g-")     # of 5G parts the logic is faster too, which nextpnr knows
-    return Device(name=f"LFE5U-{size.removeprefix('um5g-')}F", family="ecp5", cells=cells, registers=cells, dsp=dsp,
-                  block_ram=block_ram, options=(f"--{size}k", "--package", package, "--speed", speed),
-                  speed="5G" if fast else speed)
+    return Device(name=f"LFE5{size.upper()}F" if fast else f"LFE5U-{size}F", family="ecp5", cells=cells,
+                  registers=cells, dsp=dsp, block_ram=block_ram, speed="5G" if fast else speed,
+                  options=(f"--{size}k", "--package", package, "--speed", speed))

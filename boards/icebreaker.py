@@ -10,5 +10,5 @@ BOARDS = [
           preset=up5k_config, preset_hz=16.5e6, programmer=("-b", "ice40_generic"),
           lights={"idle": ("led_g", 0, ""), "training": ("led_g", 0, ""), "overflow": ("led_r", 0, ""),
                   "link error": ("led_r", 0, "")},
-          note="the green light is lit while idle and while training"),
+          note="the green light is lit while idle and while training; program always writes to the flash"),
 ]

@@ -11,6 +11,6 @@ BOARDS = [
           platform=f"orangecrab_r0_2:OrangeCrabR0_2_{size}FPlatform", clock_hz=48e6, preset=preset, preset_hz=clock,
           lights=_LIGHTS, programmer=("-b", "orangeCrab"), line=("0", "1"), line_attributes={"IO_TYPE": "LVCMOS33"},
           note="line on pins 0 (in, from the adapter's TXD) and 1 (out, to its RXD), 3.3 V: it needs a USB-serial "
-               "adapter")
+               "adapter; to program it, hold its button while plugging it in: its boot loader writes to the flash")
     for size, preset, clock in (("25", small_core, 48e6), ("85", large_core, 72e6))
 ]

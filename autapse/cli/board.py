@@ -219,7 +219,8 @@ def _print_build(result: dict, page: Path | None) -> None:
 def program(
     board: BoardName,
     bitstream: Annotated[Path | None, typer.Argument(help="Bitstream [that in build/BOARD].")] = None,
-    flash: Annotated[bool, typer.Option("--flash", help="Into the board's flash, to stay after power-off.")] = False,
+    flash: Annotated[bool, typer.Option("--flash", help="Into the board's flash, to stay after power-off. "
+                                         "iCEBreaker and OrangeCrab always do.")] = False,
     tools: Annotated[str, typer.Option("--tools", help="pip, system, or auto.")] = "auto",
     dry: Annotated[bool, typer.Option("--dry-run", help="Only print the command.")] = False,
 ) -> int:

@@ -22,6 +22,9 @@ TRAINS = {"small": ((64, 96, 10), 8, 0.9), "medium": ((784, 32, 10), 16, 0.0), "
 OF = {"ulx3s-12f": "small", "ulx3s-25f": "small", "orangecrab-25f": "small", "icepi-zero": "small",
       "ulx3s-45f": "medium", "ecpix5-45f": "medium", "ulx3s-85f": "large", "orangecrab-85f": "large",
       "ecpix5-85f": "large", "icebreaker": "icebreaker"}
+# Of `openFPGALoader --list-boards`, version 1.1.1.
+PROGRAMMABLE = {"arty_a7_100t", "ecpix5", "ecpix5_r03", "genesys2", "ice40_generic", "icepi-zero", "orangeCrab",
+                "ulx3s", "ulx3s_dfu", "ulx3s_esp"}
 
 
 def network(sizes):
@@ -47,6 +50,18 @@ def test_pins_and_clock(name):
     assert abs(made - board.preset_hz) <= 0.01 * board.preset_hz
     if board.device.family == "xilinx":
         assert board.device.name in vivado(board)
+
+
+@pytest.mark.parametrize("name", sorted(BOARDS))
+def test_the_programmer_knows_the_board(name):
+    option, board = BOARDS[name].programmer
+    assert option == "-b" and board in PROGRAMMABLE
+
+
+def test_devices_have_the_names_that_are_printed_on_them():
+    names = {name: board.device.name for name, board in BOARDS.items()}
+    assert (names["ulx3s-12f"], names["ulx3s-85f"]) == ("LFE5U-12F", "LFE5U-85F")
+    assert (names["ecpix5-45f"], names["ecpix5-85f"]) == ("LFE5UM5G-45F", "LFE5UM5G-85F")
 
 
 def test_pins_are_those_of_the_board():
