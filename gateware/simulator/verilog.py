@@ -68,7 +68,7 @@ def _verilog(design: str, collisions: str) -> str:
     """`design` from RTLIL to Verilog as Amaranth does it; for "any", told what synthesis is told."""
     from amaranth._toolchain.yosys import find_yosys
 
-    from ..synthesis import FREE_COLLISIONS
+    from ..flow import FREE_COLLISIONS
     free = f"{FREE_COLLISIONS}\n" if collisions == "any" else ""
     script = (f"read_rtlil <<rtlil\n{design}\nrtlil\n{free}proc -nomux -norom\nmemory_collect\n"
               "write_verilog -noattr -norename")

