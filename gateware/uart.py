@@ -20,8 +20,10 @@ def period_of(clock_hz: float, baud: int) -> int:
     Raises
     ------
     ValueError
-        If the clock is too slow or too fast for the rate.
+        If the clock is too slow or too fast for the rate, or that is none.
     """
+    if not baud > 0:
+        raise ValueError(f"baud must be a number above 0, not {baud!r}")
     period = round(clock_hz / baud * (1 << FRACTION))
     if not LEAST_CYCLES << FRACTION <= period < 1 << PERIOD_BITS:
         raise ValueError(f"a clock of {clock_hz / 1e6:.3f} MHz makes {clock_hz / baud:.1f} cycles of a bit at {baud} "

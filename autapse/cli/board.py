@@ -124,6 +124,7 @@ def build(
         raise _missing(missing) from None
     if tools not in CHOICES:
         raise SpecError(f"--tools must be {', '.join(CHOICES)}, not {tools!r}")
+    given.check_positive(clock=clock, baud=baud)
     chosen = _board(board)
     _, _, config = _chip(chosen, net=net, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
                          units=units, inference=inference, sequenced=sequenced)
@@ -279,6 +280,7 @@ def estimate(
 ) -> int:
     """Tell in seconds whether a chip fits a board, how fast it is, and what it and the line do with a network."""
     from ..sw_driver.estimate import estimate as told_of
+    given.check_positive(clock=clock, baud=baud)
     chosen = _board(board)
     tailored = tailored or any(value is not None for value in (mesh, lanes, units))
     asked = net if tailored else None

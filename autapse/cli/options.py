@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import runpy
 import sys
 import tomllib
@@ -184,6 +185,13 @@ def _from_python(path: Path, steps: int | None, name: str) -> Network:
     if steps is not None and steps != network.steps:
         return Network.from_dict(network.as_dict() | {"steps": steps})
     return network
+
+
+def check_positive(**values: float | None) -> None:
+    """Refuses options, by their names without dashes, that are given and are not numbers above 0. Raises SpecError."""
+    for name, value in values.items():
+        if value is not None and not 0 < value < math.inf:
+            raise SpecError(f"--{name} must be a number above 0, not {value!r}")
 
 
 def write_json(path: Path | None, result: dict) -> None:

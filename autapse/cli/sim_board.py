@@ -37,9 +37,11 @@ def sim_board(
     quiet: given.Quiet = False,
 ) -> int:
     """Simulate a board with its pins; prints the device to train on. Ctrl-C ends it."""
-    for name, value, most in (("--flip", flip, 0.5), ("--away", away, 1e6), ("--unplug-every", unplug_every, 1e15)):
+    for name, value, most in (("--flip", flip, 0.5), ("--away", away, 1e6), ("--unplug-every", unplug_every, 1e15),
+                              ("--seed", seed, 1e15)):
         if not 0 <= value <= most:
             raise SpecError(f"{name} must be from 0 to {most:g}, not {value!r}")
+    given.check_positive(clock=clock, baud=baud)
     if unplug_every and link is None and not quiet:
         print("autapse: without --link the port may come back under another name", file=sys.stderr)
     program, clock_hz = build_board(board, chip=chip, mesh=mesh, clock_hz=clock and 1e6 * clock, baud=baud, quiet=quiet)

@@ -57,6 +57,14 @@ def test_options_that_make_no_sense(capsys):
     assert "choose another baud" in refusal(capsys, "build", "icebreaker", "--baud", "9000000")
 
 
+@pytest.mark.parametrize("command", [["build", "icebreaker"], ["sim-board", "icebreaker"],
+                                     ["estimate", "icebreaker", "--net", "64-32-10"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("option, value, shown", [("--baud", "0", "0"), ("--baud", "-5", "-5"), ("--clock", "0", "0.0"),
+                                                  ("--clock", "nan", "nan"), ("--clock", "inf", "inf")])
+def test_rates_that_are_none(command, option, value, shown, capsys):
+    assert refusal(capsys, *command, option, value) == f"autapse: {option} must be a number above 0, not {shown}"
+
+
 def test_a_chip_that_does_not_fit(capsys):
     error = refusal(capsys, "build", "ulx3s-25f", "--lanes", "16")
     assert "block RAMs" in error or "cells" in error

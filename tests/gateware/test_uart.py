@@ -33,3 +33,5 @@ def test_periods():
         period_of(9e6, 3_000_000)
     with pytest.raises(ValueError, match="choose another baud"):
         period_of(100e6, 9600)
+    with pytest.raises(ValueError, match="^baud must be a number above 0, not 0$"):
+        period_of(60e6, 0)
