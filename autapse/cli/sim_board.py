@@ -2,16 +2,20 @@
 
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..hw.contract.chip import ChipConfig
 from ..sw_driver.compile import mesh_size
 from ..sw_driver.errors import DeviceError, SpecError
 from ..sw_driver.progress import Building
 from . import options as given
 from .board import _board
+
+_FIELDS = [field.name for field in fields(ChipConfig)]
 
 
 def sim_board(
@@ -42,6 +46,8 @@ def sim_board(
         if not 0 <= value <= most:
             raise SpecError(f"{name} must be from 0 to {most:g}, not {value!r}")
     given.check_positive(clock=clock, baud=baud)
+    if link is not None:
+        _check_link(link)
     if unplug_every and link is None and not quiet:
         print("autapse: without --link the port may come back under another name", file=sys.stderr)
     program, clock_hz = build_board(board, chip=chip, mesh=mesh, clock_hz=clock and 1e6 * clock, baud=baud, quiet=quiet)
@@ -100,11 +106,21 @@ def build_board(name: str, *, chip: str | None = None, mesh: str | None = None, 
     return program, clock_hz
 
 
+def _check_link(link: Path) -> None:
+    """Refuses a name for the port that is something else already, or cannot be made."""
+    if os.path.lexists(link) and not link.is_symlink():
+        raise SpecError(f"--link {link} is there already and is no link; name another path")
+    if not link.parent.is_dir():
+        raise SpecError(f"there is no folder {link.parent} for --link; make it, or name another path")
+
+
 def _changes(text: str | None) -> dict[str, int | bool]:
     """Fields of ChipConfig in lanes=4,shared=true."""
     found: dict[str, int | bool] = {}
     for item in filter(None, (text or "").split(",")):
         name, _, value = (part.strip() for part in item.partition("="))
+        if name not in _FIELDS:
+            raise SpecError(f"a chip has no {name!r} that --chip could change; it has {', '.join(_FIELDS)}")
         if value in ("true", "false"):
             found[name] = value == "true"
         elif value.isdecimal():

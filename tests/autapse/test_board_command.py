@@ -65,6 +65,25 @@ def test_rates_that_are_none(command, option, value, shown, capsys):
     assert refusal(capsys, *command, option, value) == f"autapse: {option} must be a number above 0, not {shown}"
 
 
+def test_a_simulated_board_takes_no_name_away(capsys, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("precious")
+    assert refusal(capsys, "sim-board", "icebreaker", "--link", str(file)) == (
+        f"autapse: --link {file} is there already and is no link; name another path")
+    assert file.read_text() == "precious"
+    error = refusal(capsys, "sim-board", "icebreaker", "--link", str(tmp_path / "none" / "port"))
+    assert error == f"autapse: there is no folder {tmp_path}/none for --link; make it, or name another path"
+
+
+@pytest.mark.parametrize("chip, sentence", [
+    ("speed=4", "a chip has no 'speed' that --chip could change; it has lanes, units, shared, "),
+    ("lanes", "--chip takes fields such as lanes=4, separated by commas, not 'lanes'"),
+    ("lanes=3", "the board icebreaker cannot have this chip: lanes must be a power of two from 1 to 32, not 3"),
+])
+def test_a_simulated_board_has_a_chip_that_can_be(chip, sentence, capsys):
+    assert refusal(capsys, "sim-board", "icebreaker", "--chip", chip).startswith(f"autapse: {sentence}")
+
+
 def test_a_chip_that_does_not_fit(capsys):
     error = refusal(capsys, "build", "ulx3s-25f", "--lanes", "16")
     assert "block RAMs" in error or "cells" in error
