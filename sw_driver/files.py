@@ -1,5 +1,6 @@
 """Files that are either whole or absent."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,9 +11,11 @@ from typing import BinaryIO
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls `write` with a temporary file beside `path`, then puts it in place of `path` in one move.
 
-    Whatever goes wrong, `path` is either what it was or complete. Makes the directory if there is none.
+    Whatever goes wrong, `path` is either what it was or complete. Makes the directory if there is none. Raises OSError.
     """
     path = Path(path)
+    if path.is_dir():   # else the temporary file's name is all that the error would tell
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

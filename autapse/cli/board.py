@@ -125,6 +125,11 @@ def build(
     if tools not in CHOICES:
         raise SpecError(f"--tools must be {', '.join(CHOICES)}, not {tools!r}")
     given.check_positive(clock=clock, baud=baud)
+    for path in filter(None, (json, record)):
+        if path.is_dir():   # what is wrong with them is said before minutes are spent
+            raise SpecError(f"{path} is a folder; name a file in it")
+    if record is not None:
+        _records(record)
     chosen = _board(board)
     _, _, config = _chip(chosen, net=net, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
                          units=units, inference=inference, sequenced=sequenced)
@@ -179,12 +184,19 @@ def command_line() -> str:
     return " ".join(["autapse", *kept])
 
 
-def keep(path: Path, result: dict) -> None:
-    """Puts a build into a file of records, by its command."""
+def _records(path: Path) -> dict:
     try:
         found = json_format.loads(path.read_text()) if path.exists() else {}
     except ValueError:
-        raise SpecError(f"{path} is no record of builds; name another file or remove it") from None
+        found = None
+    if not isinstance(found, dict):
+        raise SpecError(f"{path} is no record of builds; name another file or remove it")
+    return found
+
+
+def keep(path: Path, result: dict) -> None:
+    """Puts a build into a file of records, by its command. Raises SpecError if the file holds something else."""
+    found = _records(path)
     found[result["command"]] = {name: value for name, value in result.items() if name not in ("command",
                                                                                                "critical path")}
     write_text(path, json_format.dumps(found, indent=1) + "\n")

@@ -84,6 +84,20 @@ def test_a_simulated_board_has_a_chip_that_can_be(chip, sentence, capsys):
     assert refusal(capsys, "sim-board", "icebreaker", "--chip", chip).startswith(f"autapse: {sentence}")
 
 
+def test_files_that_cannot_take_a_build_are_refused_before_it(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("autapse.gateware.build.build", None)
+    for option in ("--json", "--record"):
+        error = refusal(capsys, "build", "icebreaker", option, str(tmp_path))
+        assert error == f"autapse: {tmp_path} is a folder; name a file in it"
+    record = tmp_path / "record.json"
+    for content in ("{", "[1]"):
+        record.write_text(content)
+        error = refusal(capsys, "build", "icebreaker", "--record", str(record))
+        assert error == f"autapse: {record} is no record of builds; name another file or remove it"
+    assert refusal(capsys, "boards", "--json", str(tmp_path)) == f"autapse: Is a directory: {tmp_path}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json"]
+
+
 def test_a_chip_that_does_not_fit(capsys):
     error = refusal(capsys, "build", "ulx3s-25f", "--lanes", "16")
     assert "block RAMs" in error or "cells" in error
