@@ -3,11 +3,17 @@
 import errno
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .transport import LinkError
+
+try:
+    # No OSError, and pyserial lets it through when it opens a port that is just dying.
+    from termios import error as TermiosError
+except ImportError:
+    TermiosError = OSError
 
 BAUD = 3_000_000
 RECONNECT = 60.0        # seconds
@@ -36,7 +42,8 @@ class SerialTransport:
     Raises
     ------
     PortError
-        If the port does not exist, is no serial port, is in use, may not be opened, or cannot do this rate.
+        If the port does not exist, is no serial port, is in use, may not be opened, or cannot do this rate; or if
+        pyserial is missing.
     """
 
     def __init__(self, port: str | os.PathLike, *, baud: int = BAUD, reconnect: float = RECONNECT,
@@ -58,7 +65,7 @@ class SerialTransport:
             if content:
                 content += self._line.read(min(self._line.in_waiting, count - 1))
             return content
-        except OSError as error:    # pyserial's own is one
+        except (OSError, TermiosError) as error:    # pyserial's own is an OSError
             self._restore(error)
             return b""
 
@@ -66,7 +73,7 @@ class SerialTransport:
         self._check_open()
         try:
             self._line.write(content)
-        except OSError as error:
+        except (OSError, TermiosError) as error:
             if type(error).__name__ == "SerialTimeoutException":
                 raise LinkError(f"{self.port} took no more bytes for {_WRITE_PATIENCE:.0f} s; check the cable, or "
                                 "whether its driver hangs, then open it again.") from None
@@ -82,16 +89,20 @@ class SerialTransport:
             self._line = None
 
     def _open(self):
-        import serial
+        try:
+            import serial
+        except ModuleNotFoundError:
+            raise PortError("A serial port needs pyserial, which is not installed; pip install 'autapse[serial]'.") \
+                from None
         try:
             line = serial.Serial(self.port, self.baud, timeout=0, write_timeout=_WRITE_PATIENCE, exclusive=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TermiosError) as error:
             raise PortError(explained(self.port, self.baud, error)) from None
         try:
             line.reset_input_buffer()
             # A USB adapter collects bytes for 16 ms otherwise, longer than the chip's ring lasts.
             line.set_low_latency_mode(True)
-        except (OSError, ValueError, AttributeError, NotImplementedError):
+        except (OSError, ValueError, AttributeError, NotImplementedError, TermiosError):
             pass
         return line
 
@@ -103,7 +114,7 @@ class SerialTransport:
         except OSError:
             pass
         self._line = None
-        self._notice(f"{self.port} is gone ({error.strerror or 'its other end was closed'}); waiting "
+        self._notice(f"{self.port} is gone ({getattr(error, 'strerror', '') or 'its other end was closed'}); waiting "
                      f"{self.reconnect:.0f} s for it to come back")
         while True:
             try:
@@ -127,6 +138,8 @@ class SerialTransport:
 
 def explained(port: str, baud: int, error: Exception) -> str:
     """Why a port could not be opened, and what to do."""
+    if isinstance(error, TermiosError):
+        error = OSError(*error.args)
     code = getattr(error, "errno", None)
     text = str(error)
     if code == errno.ENOENT or "FileNotFoundError" in text:
@@ -164,16 +177,31 @@ def _group(port: str) -> str:
 
 
 def _user_of(port: str) -> str | None:
-    """Who has the port open, as far as /proc tells this user."""
-    try:
-        device = os.path.realpath(port)
-        for link in Path("/proc").glob("[0-9]*/fd/*"):
+    """Who has locked the port, or else has it open, as far as /proc tells this user."""
+    for process in (*_lockers(port), *_openers(port)):
+        if process != str(os.getpid()):
             try:
-                if os.readlink(link) == device and link.parts[2] != str(os.getpid()):
-                    name = Path("/proc", link.parts[2], "comm").read_text().strip()
-                    return f"{name} (process {link.parts[2]})"
+                return f"{Path('/proc', process, 'comm').read_text().strip()} (process {process})"
             except OSError:
                 continue
-    except OSError:
-        pass
     return None
+
+
+def _lockers(port: str) -> list[str]:
+    try:
+        about = os.stat(port)
+        locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    except OSError:
+        return []
+    file = f"{os.major(about.st_dev):02x}:{os.minor(about.st_dev):02x}:{about.st_ino}"
+    return [lock[4] for lock in locks if lock[1] == "FLOCK" and lock[5] == file]
+
+
+def _openers(port: str) -> Iterator[str]:
+    device = os.path.realpath(port)
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) == device:
+                yield link.parts[2]
+        except OSError:
+            continue

@@ -3,6 +3,9 @@
 import errno
 import os
 import pty
+import subprocess
+import sys
+import termios
 import threading
 import tty
 from contextlib import contextmanager
@@ -63,6 +66,39 @@ def test_a_port_in_use_is_refused_with_who_uses_it():
             SerialTransport(port)
         first.close()
         SerialTransport(port).close()
+
+
+def test_who_has_locked_a_port_is_named_before_who_has_it_open():
+    take = "import serial, sys; line = serial.Serial(sys.argv[1], exclusive=True); print(flush=True); sys.stdin.read()"
+    with other() as port, open(port) as file:
+        # The lower number is found first where only open files are looked at.
+        idle = subprocess.Popen(["sleep", "60"], stdin=file)
+        taker = subprocess.Popen([sys.executable, "-c", take, port], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            taker.stdout.readline()
+            assert idle.pid < taker.pid
+            with pytest.raises(PortError, match=rf"is in use by python\S* \(process {taker.pid}\); close that first"):
+                SerialTransport(port)
+        finally:
+            idle.kill()
+            taker.communicate()
+            idle.wait()
+
+
+def test_a_port_that_dies_as_it_is_opened(monkeypatch):
+    def dying(*arguments, **options):
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("serial.Serial", dying)
+    with pytest.raises(PortError, match=r"^/dev/none cannot be opened: Input/output error\.$"):
+        SerialTransport("/dev/none")
+
+
+def test_what_a_port_needs_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "serial", None)
+    with pytest.raises(PortError, match=r"^A serial port needs pyserial, which is not installed; pip install "
+                                        r"'autapse\[serial\]'\.$"):
+        ap.open("serial:/dev/none")
 
 
 def test_a_port_that_is_not_there_or_none(tmp_path):
