@@ -95,7 +95,16 @@ def coefficients() -> dict:
 
 
 def takes(config: ChipConfig, device: Device) -> dict[str, int]:
-    """Cells, registers (not of an iCE40), DSP, block RAM, large RAM."""
+    """Cells, registers (not of an iCE40), DSP, block RAM, large RAM.
+
+    Raises
+    ------
+    ValueError
+        If no build has calibrated chips of this kind on this family.
+    """
+    if "cells" not in coefficients()["families"].get(device.family, {}):
+        raise ValueError(f"no build of a board with a device of the family {device.family} has been recorded yet; "
+                         "autapse build counts what the chip takes")
     known, found = coefficients()["families"][device.family], features(config)
     told = {"cells": _sum(known["cells"], found, config)}
     if device.family != "ice40":
@@ -109,15 +118,25 @@ def takes(config: ChipConfig, device: Device) -> dict[str, int]:
 def _sum(known: dict[str, float], found: dict[str, float], config: ChipConfig) -> int:
     for name in found:
         if name not in known:
-            raise ValueError(f"no build has calibrated a {name} ({kind_of(config)} chip) for this family of devices")
+            raise ValueError(f"no recorded build has the part {name!r} of this chip on this family of devices; autapse "
+                             "build counts what the chip takes")
     return round(sum(known[name] * count for name, count in found.items()))
 
 
 def clock_of(config: ChipConfig, device: Device) -> float:
-    """Fmax in MHz after routing: of each kind of core and speed grade, less with every hundredth of its cells used."""
-    known = coefficients()["families"][device.family]["clock"]
+    """Fmax in MHz after routing: of each kind of core and speed grade, less with every hundredth of its cells used.
+
+    Raises
+    ------
+    ValueError
+        As `takes` does.
+    """
     full = takes(config, device)["cells"] / device.cells
+    known = coefficients()["families"][device.family]["clock"]
     name = "sequenced" if kind_of(config) == "sequenced" else "pipelined"
+    if name not in known:
+        raise ValueError(f"no recorded build has the clock of a {name} core on this family of devices; autapse build "
+                         "tells it")
     speed = known["speed"].get(device.speed, 1.0)
     return round(speed * (known[name]["empty"] - known[name]["full"] * full), 1)
 

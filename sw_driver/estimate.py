@@ -196,7 +196,7 @@ def estimate(board: Board, network: Network, training: TrainingSpec | None, conf
             compile_whole(network, training, config)
     try:
         used, fmax = takes(config, board.device), clock or clock_of(config, board.device)
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise SpecError(f"no estimate for {board.title}: {error}") from None
     cycles = _cycles(network, training, config, plan, activity)
 

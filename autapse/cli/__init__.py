@@ -55,7 +55,8 @@ def run(arguments: list[str] | None = None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        sentence = describe() or ("say what to do: autapse train, verify, info, map, bench, boards, build, program, "
-                                  "estimate or federate (autapse --help has more)")
+        *names, last = (command.name for command in app.registered_commands)
+        sentence = describe() if (sys.argv[1:] if arguments is None else arguments) else (
+            f"say what to do: autapse {', '.join(names)} or {last} (autapse --help has more)")
     print(f"autapse: {' '.join(sentence.split())}", file=sys.stderr)
     return 2

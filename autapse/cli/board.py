@@ -169,7 +169,7 @@ def build(
 def _expected(takes, config, device) -> dict[str, int]:
     try:
         return takes(config, device)
-    except (KeyError, ValueError, OSError):
+    except (ValueError, OSError):
         return {}
 
 
@@ -340,7 +340,7 @@ def _print_estimate(found, board) -> None:
     console = _console()
     config = found.config
     typer.echo(f"{found.network} on {board.title}, {config.nodes} core{'s' * (config.nodes > 1)} of {config.lanes} "
-               f"lanes; work {found.work}")
+               f"lane{'s' * (config.lanes > 1)}; work {found.work}")
     table = _table("estimate", "", "takes", "there is", "share")
     for name, have in found.there_is.items():
         used = found.used.get(name, 0)

@@ -13,7 +13,7 @@ pytest.importorskip("amaranth_boards")
 from autapse.boards import boards
 from autapse.cli import run
 from autapse.cli.board import keep
-from autapse.gateware import flow
+from autapse.gateware import flow, room
 from autapse.gateware.build import build, refuse
 from autapse.hw.contract.chip import ChipConfig
 
@@ -120,6 +120,25 @@ def test_an_estimate_tells_room_clock_and_samples(capsys, tmp_path):
     # 784 bits in 8 steps, 8 a word: 1,568 bytes, and what packets and frames add.
     assert 1568 < inference["bytes"] < 1760
     assert training["limit"] == min(training["samples/s"], training["samples/s of the line"])
+
+
+@pytest.mark.parametrize("asked, sentence", [
+    (["genesys2", "--net", "784-64-10"], (
+        "no estimate for Genesys 2: no build of a board with a device of the family xilinx has been recorded yet; "
+        "autapse build counts what the chip takes")),
+    (["ulx3s-85f", "--net", "784-64-10", "--inference", "--tailored"], (
+        "no estimate for ULX3S 85F: no recorded build has the part 'inference core' of this chip on this family of "
+        "devices; autapse build counts what the chip takes")),
+    (["icebreaker", "--net", "64-32-10", "--lanes", "2"], (
+        "no estimate for iCEBreaker: no recorded build has the clock of a pipelined core on this family of devices; "
+        "autapse build tells it")),
+])
+def test_what_no_build_tells_is_not_estimated(asked, sentence, capsys, monkeypatch):
+    link = {"link and command processor": 2000.0}
+    core = link | {"training core": 9000.0, "training lane": 900.0}
+    monkeypatch.setattr(room, "coefficients", lambda: {"families": {
+        "ecp5": {"cells": link, "registers": link}, "ice40": {"cells": core, "clock": {}}, "xilinx": {"clock": {}}}})
+    assert refusal(capsys, "estimate", *asked) == f"autapse: {sentence}"
 
 
 def test_program_needs_a_bitstream(capsys, tmp_path, monkeypatch):

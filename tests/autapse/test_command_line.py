@@ -116,7 +116,8 @@ def test_without_net_the_data_decides(tmp_path, capsys):
      "64-4-10 has 300; use fewer")),
     (["info", "--checkpoint", "none"], "cannot read checkpoint none"),
     (["dance"], "No such command 'dance'"),
-    ([], "Missing command"),
+    ([], ("say what to do: autapse train, verify, info, bench, map, boards, build, program, estimate, federate, "
+          "sim-board or doctor (autapse --help has more)")),
 ])
 def test_bad_input_is_one_line_and_code_two(tmp_path, monkeypatch, capsys, arguments, part):
     monkeypatch.chdir(tmp_path)
