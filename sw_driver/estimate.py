@@ -2,26 +2,30 @@
 
 from dataclasses import asdict, dataclass, replace
 
+import numpy as np
+
 from ..boards.board import Board
 from ..boards.presets import small_core
 from ..gateware.room import clock_of, coefficients, filled, kind_of, takes
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.link import CRC_BYTES, HEADER_BYTES, MAX_PAYLOAD
-from ..hw.contract.packet import MAX_WRITE_WORDS
-from ..hw.contract.program import words_of
+from ..hw.contract.packet import HEADER_WORDS, Opcode
 from .compile import Plan, compile_mesh, compile_whole, fit_mesh, lay_out, plan_by
 from .compile.fit import sum_widths
 from .compile.mesh_layout import place_cores
 from .compile.plan import Cut
 from .compile.predict import predict
 from .compile.work import Activity, assumed_activity
-from .errors import Misfit, SpecError
+from .data import load_data
+from .devices.inputs import input_rows, line_words, rows_per_word
+from .errors import SpecError
 from .network import Network, TrainingSpec
 
-__all__ = ["Estimate", "chip_for", "estimate", "link_bytes", "sequenced_cycles"]
+__all__ = ["Estimate", "activity_on", "chip_for", "chosen_chip", "estimate", "link_bytes", "link_words",
+           "sequenced_cycles"]
 
-_HEAD = 5       # words of the head of a WRITE or READ
-_RUN = 3
+DATA_SAMPLES = 64       # looked at of a data set
+_ANSWER_HEAD = 4    # words of a READ_DATA beside its data, the status included
 _STUFFING = 1 + 2 / 128     # of random bytes: two of 256 are escaped, and flags
 _READOUT_WORDS = 4
 
@@ -120,17 +124,44 @@ def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | 
         raise SpecError(f"such a chip cannot be built for {board.title}: {error}") from None
 
 
-def link_bytes(network: Network, config: ChipConfig, *, training: bool) -> dict[str, float]:
-    """Bytes on the line per sample, "there" (inputs, targets, runs) and "back" (readouts), frames and escapes in it."""
-    rows = -(-network.inputs // config.lanes) * network.steps
-    words = rows * words_of(config.lanes) if config.lanes > 16 else -(-rows * config.lanes // 16)
-    words += -(-words // MAX_WRITE_WORDS) * _HEAD + _RUN + _HEAD
-    classes = network.layers[-1].outputs
-    if training:
-        words += classes + _HEAD + _RUN
-    back = _READOUT_WORDS * classes + _HEAD
+def activity_on(network: Network, data: str, *, samples: int = DATA_SAMPLES, **assumed: float) -> Activity:
+    """`assumed_activity`, but for the spikes of the inputs: those of the first training samples of a data set.
+
+    Parameters
+    ----------
+    data : as `autapse train --data` takes it
+    assumed : as `assumed_activity` takes it
+
+    Raises
+    ------
+    DataError, SpecError
+        If there is no such data set, or it is of another number of inputs.
+    """
+    found = load_data(data).train.first(samples)
+    if found.inputs != network.inputs:
+        raise SpecError(f"data {data} has {found.inputs} inputs, network {network} {network.inputs}; change --net or "
+                        "--data")
+    rest = assumed_activity(network, samples=len(found), **assumed)
+    spikes = found.spikes(np.arange(len(found)), network.steps).astype(bool)
+    return replace(rest, spikes=(spikes, *rest.spikes[1:]), source=(
+        f"inputs of {len(found)} samples of {data}, {100 * spikes.mean():.1f} % spikes; the rest {rest.source}"))
+
+
+def link_words(network: Network, config: ChipConfig, spikes: np.ndarray, *, training: bool) -> dict[str, float]:
+    """Words of the packets of a sample with one core, "there" (inputs, targets, a run, the question for readouts) and
+    "back" (readouts), as the mean over the inputs' spikes (N, T, inputs)."""
+    packed = rows_per_word(config.lanes)
+    inputs = np.mean([line_words(row, per_word=packed) for row in input_rows(spikes, config.lanes)])
+    classes = -(-network.classes // config.lanes) * config.lanes    # whole groups of them
+    targets = HEADER_WORDS[Opcode.WRITE] + classes if training else 0
+    return {"there": float(inputs) + targets + HEADER_WORDS[Opcode.RUN] + HEADER_WORDS[Opcode.READ],
+            "back": _READOUT_WORDS * classes + _ANSWER_HEAD}
+
+
+def link_bytes(network: Network, config: ChipConfig, spikes: np.ndarray, *, training: bool) -> dict[str, float]:
+    """Bytes on the line per sample, of `link_words` in full frames, escapes included."""
     frame = (MAX_PAYLOAD + HEADER_BYTES + CRC_BYTES + 2) / MAX_PAYLOAD * _STUFFING
-    return {"there": 2 * words * frame, "back": 2 * back * frame}
+    return {way: 2 * words * frame for way, words in link_words(network, config, spikes, training=training).items()}
 
 
 def sequenced_cycles(network: Network, activity: Activity, *, batch: int) -> dict[str, float]:
@@ -201,7 +232,7 @@ def estimate(board: Board, network: Network, training: TrainingSpec | None, conf
     cycles = _cycles(network, training, config, plan, activity)
 
     def told(kind: str) -> dict[str, float]:
-        amounts = link_bytes(network, config, training=kind == "training")
+        amounts = link_bytes(network, config, activity.spikes[0], training=kind == "training")
         seconds = max(amounts.values()) * 10 / baud
         chip = fmax * 1e6 / cycles[kind]
         return {"cycles": round(cycles[kind], 1), "samples/s": round(chip, 1), "bytes": round(max(amounts.values())),
@@ -216,6 +247,3 @@ def estimate(board: Board, network: Network, training: TrainingSpec | None, conf
     return Estimate(board=board.name, network=str(network), config=config, used=used, there_is=there, fmax=fmax,
                     baud=baud, batch=training.batch if training else 0, training=told("training") if training else None,
                     inference=told("inference"), work=activity.source)
-
-
-__all__ += ["Misfit", "chosen_chip"]

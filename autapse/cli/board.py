@@ -284,6 +284,8 @@ def estimate(
     baud: Annotated[int, typer.Option("--baud", help="Bits per second on the line.")] = BAUD,
     clock: Annotated[float | None, typer.Option("--clock", help="MHz, instead of the estimated Fmax.")] = None,
     spikes: Annotated[float, typer.Option("--spikes", help="Share of neurons that spike in a step.")] = SPIKES,
+    data: Annotated[str | None, typer.Option("--data", help="Take the spikes of the inputs from this data set, as "
+                                             "autapse train names it [that of --measure].")] = None,
     measure: Annotated[str | None, typer.Option("--measure", metavar="DATA", help="Count the chip's cycles too, in "
                                                 "simulation of its RTL on the first two batches of this data set "
                                                 "(minutes).")] = None,
@@ -291,6 +293,7 @@ def estimate(
     quiet: given.Quiet = False,
 ) -> int:
     """Tell in seconds whether a chip fits a board, how fast it is, and what it and the line do with a network."""
+    from ..sw_driver.estimate import activity_on
     from ..sw_driver.estimate import estimate as told_of
     given.check_positive(clock=clock, baud=baud)
     chosen = _board(board)
@@ -300,8 +303,10 @@ def estimate(
     training = None if inference else TrainingSpec(batch=batch, momentum=momentum)
     _, _, config = _chip(chosen, net=asked, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
                          units=units, inference=inference and tailored, sequenced=sequenced)
-    found = told_of(chosen, network, training, config, baud=baud, clock=clock,
-                    activity=assumed_activity(network, spikes=spikes))
+    source = data or measure
+    activity = assumed_activity(network, spikes=spikes) if source is None else activity_on(network, source,
+                                                                                           spikes=spikes)
+    found = told_of(chosen, network, training, config, baud=baud, clock=clock, activity=activity)
     measured = None
     if measure is not None:
         if training is None:

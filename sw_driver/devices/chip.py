@@ -14,6 +14,7 @@ from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
 from ..network import checked_state
 from .cores import Cores
+from .inputs import input_rows
 from .timeline import changes_of
 
 _IN_FLIGHT = 64  # samples whose readouts may be under way at once
@@ -144,20 +145,6 @@ class ChipDevice(Device):
         """Flits, packets and stalled cycles of every way out of every router (see `Cores.links`)."""
         return self._ready().links()
 
-    def _rows(self, spikes: np.ndarray) -> np.ndarray:
-        """Bus words of the input rows, (N, words), of spikes (N, T, inputs)."""
-        lanes = self.config.lanes
-        groups = -(-self._network.inputs // lanes)
-        samples, steps, inputs = spikes.shape
-        padded = np.zeros((samples, steps, groups * lanes), np.uint8)
-        padded[:, :, :inputs] = spikes
-        bits = padded.reshape(samples, steps, groups, lanes).swapaxes(1, 2)
-        weights = 1 << np.arange(lanes, dtype=np.uint32)
-        rows = (bits * weights).sum(-1, dtype=np.uint32)
-        if lanes > 16:
-            rows = np.stack([rows & 0xFFFF, rows >> 16], axis=-1)
-        return rows.astype(np.uint16).reshape(samples, -1)
-
     def _run(self, mask: int, slot: int, index: int = 0):
         """A run of sample `index` of the batch; where the gradient runs, errors of one sample are kept, from row 0."""
         first = 0 if self.config.wide_rows else index * self._network.steps
@@ -165,7 +152,7 @@ class ChipDevice(Device):
 
     def infer(self, spikes):
         cores = self._ready()
-        rows = self._rows(checked_spikes(spikes, self._network))
+        rows = input_rows(checked_spikes(spikes, self._network), self.config.lanes)
         handles, results, slots = [], [], self.config.slots
         for index, sample in enumerate(rows):
             cores.load_sample(sample, index % slots)
@@ -191,7 +178,7 @@ class ChipDevice(Device):
             raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
                               f"{self.name} was loaded for")
         self._pending = None
-        rows, steps = self._rows(spikes), self._network.steps
+        rows, steps = input_rows(spikes, self.config.lanes), self._network.steps
         self._write_registers(len(spikes))
         traces: list = []
         running = self.config.wide_rows > 0

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...hw.contract.chip import ChipConfig
-from ...hw.contract.packet import HEADER_WORDS, MAX_WRITE_WORDS, Opcode
 from ...hw.contract.program import COUNTERS, LINK_COUNTS, LINKS, REGISTERS, Space, length, offsets
 from ..compile import CoreProgram, pack_layer, unpack_layer
 from ..compile.program import register_words
@@ -13,27 +12,12 @@ from ..errors import DeviceError
 from ..half import half
 from ..link.bus import Bus, ReadHandle
 from ..network import LayerState, Network, TrainingSpec
+from .inputs import rows_per_word, stretches
 from .timeline import read_rows
 from .traces import queue_errors, queue_sample, slot_base
 
 _REGISTERS, _OVERFLOW = offsets(REGISTERS), offsets(REGISTERS)["overflow"]
-_WRITE, _FILL = HEADER_WORDS[Opcode.WRITE], HEADER_WORDS[Opcode.FILL]
 _OWN = ("classes", "present", "mirror_rows")    # registers that cores of a mesh have each for itself
-
-
-def stretches(rows: np.ndarray, *, per_word: int = 1) -> list[tuple[int, int]]:
-    """[first, last) of the parts of `rows` to send over zeros, `per_word` of them in a word on the line; all of them
-    in one where that is less."""
-    def cost(first: int, last: int) -> int:
-        words = -(-(last - first) // per_word)
-        return words + _WRITE * -(-words // MAX_WRITE_WORDS)
-
-    busy = np.flatnonzero(rows)
-    if not len(busy):
-        return []
-    cuts = np.flatnonzero(np.diff(busy) > _WRITE * per_word) + 1
-    parts = [(int(part[0]), int(part[-1]) + 1) for part in np.split(busy, cuts)]
-    return parts if sum(cost(*part) for part in parts) + _FILL < cost(0, len(rows)) else [(0, len(rows))]
 
 
 class Cores:
@@ -194,7 +178,7 @@ class Cores:
         base *= 2 if self.config.lanes > 16 else 1
         self._select(*self._readers)
         bits = min(16, self.config.lanes)
-        parts = stretches(words, per_word=16 // bits)
+        parts = stretches(words, per_word=rows_per_word(self.config.lanes))
         if parts != [(0, len(words))]:
             self.bus.fill(Space.SPIKES, base, count=len(words), value=0)
         for first, last in parts:

@@ -122,6 +122,17 @@ def test_an_estimate_tells_room_clock_and_samples(capsys, tmp_path):
     assert training["limit"] == min(training["samples/s"], training["samples/s of the line"])
 
 
+def test_an_estimate_counts_the_line_on_data(capsys, tmp_path):
+    pytest.importorskip("sklearn", reason="the digits are embedded in scikit-learn")
+    found = {}
+    for name, more in (("data", ["--data", "digits"]), ("all", ["--spikes", "1"])):
+        path = tmp_path / f"{name}.json"
+        assert run(["estimate", "icebreaker", "--net", "64-32-10", "--quiet", "--json", str(path), *more]) == 0
+        found[name] = json.loads(path.read_text())
+    assert found["data"]["work"].startswith("inputs of 64 samples of digits, ")
+    assert found["data"]["inference"]["bytes"] < found["all"]["inference"]["bytes"]
+
+
 @pytest.mark.parametrize("asked, sentence", [
     (["genesys2", "--net", "784-64-10"], (
         "no estimate for Genesys 2: no build of a board with a device of the family xilinx has been recorded yet; "

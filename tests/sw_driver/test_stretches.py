@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from autapse.hw.contract.packet import MAX_WRITE_WORDS, Opcode
-from autapse.sw_driver.devices.cores import stretches
+from autapse.sw_driver.devices.inputs import line_words, stretches
 from autapse.sw_driver.link import Bus, HostLink
 from link_peer import ChipPeer, Harm
 
 
-def line_words(words, parts, per_word):
+def words_of(words, parts, per_word):
     sent = [-(-(last - first) // per_word) for first, last in parts]
     return sum(part + 5 * -(-part // MAX_WRITE_WORDS) for part in sent) + (7 if parts != [(0, len(words))] else 0)
 
@@ -29,8 +29,8 @@ def test_what_is_not_sent_is_zero_and_it_is_never_more(share, per_word):
             assert 0 <= first < last <= size
             there[first:last] = words[first:last]
         np.testing.assert_array_equal(there, words)
-        whole = line_words(words, [(0, size)], per_word)
-        assert line_words(words, parts, per_word) <= whole + (0 if words.any() else 7)
+        assert line_words(words, per_word=per_word) == words_of(words, parts, per_word)
+        assert words_of(words, parts, per_word) <= words_of(words, [(0, size)], per_word) + (0 if words.any() else 7)
 
 
 def test_edges():
