@@ -180,7 +180,7 @@ def refuse(board: Board, asked: dict[str, int]) -> None:
         if asked.get(name, 0) > have:
             raise flow.FlowError(f"the chip does not fit {board.title}: it takes {asked[name]:,} {words[name]}, "
                                  f"{asked[name] - have:,} more than the {have:,} there are; use "
-                                 f"{remedy.get(name, 'fewer --lanes or a smaller --mesh')}")
+                                 f"{remedy.get(name, 'fewer --lanes, a smaller --mesh or network, or a larger board')}")
 
 
 def _project(yosys: flow.Tool, folder: Path, board: Board, counts: dict[str, int]) -> dict:

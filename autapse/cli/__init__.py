@@ -6,11 +6,13 @@ import typer
 
 from ..sw_driver.errors import AutapseError
 from .bench import bench
-from .board import boards, build, estimate, program
+from .board import boards, build
 from .doctor import doctor
+from .estimate import estimate
 from .federate import federate_command
 from .info import info
 from .map import map_command
+from .program import program
 from .sim_board import sim_board
 from .train import train
 from .verify import verify

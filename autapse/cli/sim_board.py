@@ -13,7 +13,7 @@ from ..sw_driver.compile import mesh_size
 from ..sw_driver.errors import DeviceError, SpecError
 from ..sw_driver.progress import Building
 from . import options as given
-from .board import _board
+from .board import find_board
 
 _FIELDS = [field.name for field in fields(ChipConfig)]
 
@@ -76,7 +76,7 @@ def build_board(name: str, *, chip: str | None = None, mesh: str | None = None, 
     DeviceError
         If a tool or a package is missing.
     """
-    board = _board(name)
+    board = find_board(name)
     try:
         from ..gateware.simulator.build import SimulatorError, build_simulator, find_simulator
         from ..gateware.simulator.outside import PINS
