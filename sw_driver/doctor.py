@@ -65,6 +65,7 @@ def examine(device: Device, *, whole: bool | None = None,
         yield identity(device)
         yield answer
         if device.connected:
+            say("throughput")
             speed = throughput(device.bus, device.config, baud=device.info().get("baud"))
             say("memory")
             yield memory(device.bus, device.config, whole=whole, rate=speed.figures["read_bytes_per_second"])

@@ -27,7 +27,7 @@ def doctor(
     began = time.perf_counter()
     findings: list[Finding] = []
     with given.opened(device, quiet=quiet) as opened:
-        findings.extend(examine(opened, whole=full))
+        findings.extend(examine(opened, whole=full, **({} if quiet else {"say": _say})))
         line = opened.line()
     well = all(finding.passed for finding in findings)
     seconds = time.perf_counter() - began
@@ -39,6 +39,10 @@ def doctor(
         if json is not None:
             typer.echo(f"written: {json}")
     return 0 if well else 1
+
+
+def _say(what: str) -> None:
+    given.notice(f"examining {what}")
 
 
 def _print(findings: list[Finding]) -> None:

@@ -93,7 +93,7 @@ def opened(name: str, *, quiet: bool) -> Iterator[Device]:
     """The device called `name`, closed at the end; unless `quiet`, the compilation of a simulator shows itself."""
     kind = name.partition(":")[0]
     if quiet or kind != "sim":
-        says = {"notice": _notice} if kind == "serial" and not quiet else {}
+        says = {"notice": notice} if kind == "serial" and not quiet else {}
         with open_device(name, **says) as device:
             yield device
         return
@@ -105,7 +105,8 @@ def opened(name: str, *, quiet: bool) -> Iterator[Device]:
         building.stop()
 
 
-def _notice(sentence: str) -> None:
+def notice(sentence: str) -> None:
+    """Tells on standard error what goes on."""
     print(f"autapse: {sentence}", file=sys.stderr, flush=True)
 
 
