@@ -4,12 +4,12 @@ from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
+from ..boards.board import LIGHTS
 from ..hw.contract.chip import ChipConfig
 from .chip import Chip
 from .mesh_chip import MeshChip
 from .uart import Uart, period_of
 
-LIGHTS = ("idle", "training", "overflow", "link error")
 LIGHT_SECONDS = 0.1     # that an event is to be seen
 
 

@@ -221,5 +221,5 @@ def _print_build(result: dict, page: Path | None) -> None:
         typer.echo(f"bitstream {result['bitstream']}, {result['bytes']:,} bytes, sha256 {result['sha256']}")
     else:
         typer.echo(result["note"])
-    if page is not None:
-        typer.echo(f"report: {page}")
+    typer.echo(f"report: {page}" if page is not None else
+               "no report.html was written: pip install 'autapse[report]' for it")

@@ -215,13 +215,16 @@ def test_a_build_is_told_written_and_recorded(fmax, code, capsys, tmp_path, monk
     assert run(["build", "ulx3s-25f", "--out", str(out), "--record", str(record), "--seed", "3", "--json",
                 str(tmp_path / "build.json")]) == code
     text = capsys.readouterr()
-    assert "0123abcd" in text.out and "3,227" in text.out
+    assert "0123abcd" in text.out and "3,227" in text.out and f"report: {out}/report.html" in text.out
     assert ("--clock 37" in text.err) == (code == 1)
     page = (out / "report.html").read_text()
     assert "0123abcd" in page and "some.net" in page and "ULX3S 25F" in page and f"{fmax:.1f} MHz" in page
     assert json.loads((tmp_path / "build.json").read_text())["used"] == result["used"]
     assert "critical path" not in next(iter(json.loads(record.read_text()).values()))
     assert asked["seed"] == 3 and asked["config"] == board.preset() and asked["baud"] is None
+    monkeypatch.setitem(sys.modules, "autapse.sw_driver.report", None)
+    assert run(["build", "ulx3s-25f", "--out", str(tmp_path / "bare")]) == code
+    assert "no report.html was written: pip install 'autapse[report]' for it" in capsys.readouterr().out
 
 
 @pytest.mark.slow
