@@ -100,6 +100,7 @@ class Bus:
         self._pending = deque()     # what will be answered: (tag, handle or None, first word, count)
         self._refusals = deque()
         self._tag = 0
+        self._answer = bytearray()
         self._selected: int | None = ALL_CORES  # as the chip has it once all is done that was queued
 
     def select(self, cores: int):
@@ -112,8 +113,8 @@ class Bus:
         if not 0 < cores <= ALL_CORES:
             raise ValueError(f"cores must be a mask of 1 to 32 bits that names a core, not {cores!r}")
         if cores != self._selected:
-            self._selected = cores
             self._send(Opcode.SELECT, cores & 0xFFFF, cores >> 16)
+            self._selected = cores      # not before: sending may be interrupted while it waits
 
     def write(self, space: int, address: int, words: np.ndarray):
         """Writes a uint16 array of any shape, in C order, from `address` on.
@@ -206,6 +207,7 @@ class Bus:
                 handle._error = BusError("The link was started anew before this read was answered; ask again.")
         self._pending.clear()
         self._refusals.clear()
+        self._answer.clear()
         self._selected = ALL_CORES
         self.link.reconnect()
 
@@ -215,25 +217,34 @@ class Bus:
         self.link.send(struct.pack(f"<{len(words) + 1}H", opcode | tag << 8, *words) + content)
         return tag
 
+    def _answer_bytes(self, count):
+        """The first `count` bytes of the answer under way; an interrupt while waiting for them loses none."""
+        while len(self._answer) < count:
+            self._answer += self.link.receive(count - len(self._answer))
+        return bytes(self._answer)
+
     def _take_answer(self):
-        head, second = struct.unpack("<2H", self.link.receive(4))
+        head, second = struct.unpack_from("<2H", self._answer_bytes(4))
         opcode, tag = head & 0xFF, head >> 8
+        third, content = 0, b""
+        if opcode in (Opcode.ERROR, Opcode.READ_DATA):
+            third, = struct.unpack_from("<H", self._answer_bytes(6), 4)
+        if opcode == Opcode.READ_DATA:
+            content = self._answer_bytes(6 + 2 * third + _STATUS)[6:]
+        self._answer.clear()
         if opcode == Opcode.ECHO:
             self._match(tag)
         elif opcode == Opcode.ERROR:
-            third, = struct.unpack("<H", self.link.receive(2))
             self._refusals.append(_refused(second, third))
             if second != Reason.SPACE:
                 self._selected = None   # a packet that was dropped may have been a selection
         elif opcode == Opcode.READ_DATA:
-            count, = struct.unpack("<H", self.link.receive(2))
-            content = self.link.receive(2 * count + _STATUS)
             handle, start, asked = self._match(tag)
-            if handle is None or count != asked:
-                raise LinkError(f"The chip answered {count} words to a request for {asked}; reconnect.")
-            handle._words[start:start + count] = np.frombuffer(content, dtype="<u2", count=count)
-            handle._missing -= count
-            status = int.from_bytes(content[2 * count:], "little")
+            if handle is None or third != asked:
+                raise LinkError(f"The chip answered {third} words to a request for {asked}; reconnect.")
+            handle._words[start:start + third] = np.frombuffer(content, dtype="<u2", count=third)
+            handle._missing -= third
+            status = int.from_bytes(content[2 * third:], "little")
             if status:
                 handle._error = _refused(status, second)
         else:

@@ -58,6 +58,9 @@ class SerialTransport:
 
     def read(self, count, timeout):
         self._check_open()
+        if self._line is None:
+            self._await_port()
+            return b""
         try:
             self._line.timeout = max(timeout, 0)
             # What is there, or the first byte to come: waiting for all of `count` would wait for the timeout.
@@ -71,6 +74,9 @@ class SerialTransport:
 
     def write(self, content):
         self._check_open()
+        if self._line is None:
+            self._await_port()
+            return
         try:
             self._line.write(content)
         except (OSError, TermiosError) as error:
@@ -108,7 +114,6 @@ class SerialTransport:
 
     def _restore(self, error):
         """Opens the port that was lost with `error` anew, once it is back."""
-        began = time.monotonic()
         try:
             self._line.close()
         except OSError:
@@ -116,6 +121,11 @@ class SerialTransport:
         self._line = None
         self._notice(f"{self.port} is gone ({getattr(error, 'strerror', '') or 'its other end was closed'}); waiting "
                      f"{self.reconnect:.0f} s for it to come back")
+        self._await_port()
+
+    def _await_port(self):
+        """Without a line: waits for the port. Interrupted, it is to be called again."""
+        began = time.monotonic()
         while True:
             try:
                 self._line = self._open()

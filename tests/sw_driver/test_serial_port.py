@@ -135,6 +135,28 @@ def test_a_port_that_vanishes_is_waited_for_and_then_given_up():
     assert len(said) == 1 and said[0].startswith(f"{port} is gone (")
 
 
+def test_a_wait_that_is_interrupted_can_be_taken_up_again(tmp_path, monkeypatch):
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    place = tmp_path / "port"
+    with other() as port:
+        place.symlink_to(port)
+        line = SerialTransport(place, reconnect=5)
+        place.unlink()
+    monkeypatch.setattr("autapse.sw_driver.link.serial_port.time.sleep", interrupt)
+    for call in (lambda: line.read(10, 0.0), lambda: line.write(b"x")):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    monkeypatch.undo()
+    with other(b"answer") as port:
+        place.symlink_to(port)
+        assert line.read(10, 0.0) == b"" and line.outages == 1
+        line.write(b"x")
+        assert line.read(10, 5.0) == b"answer"
+        line.close()
+
+
 @pytest.mark.parametrize("name, sentence", [
     ("serial", "^name the port of the board, such as serial:/dev/ttyUSB0$"),
     ("serial:/dev/x:baud=fast", "^baud must be a number of at least 1, not 'fast'$"),
