@@ -11,9 +11,8 @@ from ...hw.contract.chip import ChipConfig
 from ..compile import check_method, mesh_size
 from ..errors import DeviceError
 from ..link.bus import Bus
-from ..link.host import LONGEST_INTERVAL, HostLink
+from ..link.host import LONGEST_INTERVAL, HostLink, NoAnswer
 from ..link.serial_port import BAUD, RECONNECT, SerialTransport
-from ..link.transport import LinkError
 from .chip import ChipDevice, read_identity
 
 GREETING = 5.0      # seconds that a board is given to answer at all
@@ -95,9 +94,7 @@ def _greeted(transport: SerialTransport, patience: float) -> HostLink:
     read, transport.read = transport.read, counted
     try:
         return HostLink(transport, patience=patience, greeting=GREETING)
-    except LinkError as error:
-        if "has not answered" not in str(error):
-            raise
+    except NoAnswer:
         what = "nothing came back" if not found else \
             f"{found} bytes came back, but no frame: another device is on this port, or its rate is another"
         raise DeviceError(f"no autapse chip answers on {transport.port} at {transport.baud} baud ({what}); check that "

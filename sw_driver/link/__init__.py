@@ -1,9 +1,9 @@
 """The host's end of the link: transports, frames and the bus; the chip's end is `gateware.link`."""
 
 from .bus import Bus, BusError, ReadHandle
-from .host import HostLink, LinkStatistics, SessionLost
+from .host import HostLink, LinkStatistics, NoAnswer, SessionLost
 from .serial_port import PortError, SerialTransport
 from .transport import LinkError, ProcessTransport, Transport
 
-__all__ = ["Bus", "BusError", "HostLink", "LinkError", "LinkStatistics", "PortError", "ProcessTransport", "ReadHandle",
-           "SerialTransport", "SessionLost", "Transport"]
+__all__ = ["Bus", "BusError", "HostLink", "LinkError", "LinkStatistics", "NoAnswer", "PortError", "ProcessTransport",
+           "ReadHandle", "SerialTransport", "SessionLost", "Transport"]

@@ -59,6 +59,10 @@ class LinkStatistics:
         return asdict(self) | {"bytes_per_second_sent": sent, "bytes_per_second_received": received}
 
 
+class NoAnswer(LinkError):
+    """Nobody at the other end has answered for too long."""
+
+
 class SessionLost(LinkError):
     """The chip answers and knows nothing of this session: what was loaded is gone, or another program's now."""
 
@@ -84,8 +88,10 @@ class HostLink:
 
     Raises
     ------
+    NoAnswer
+        If the chip does not answer.
     LinkError
-        If the chip does not answer, or speaks another version of the link.
+        If it speaks another version of the link.
     SessionLost
         Later, if the chip has lost its power, was programmed anew, or served another program meanwhile.
     """
@@ -329,8 +335,8 @@ class HostLink:
     def _give_up_if_silent(self, patience):
         silent = self._clock() - self._heard
         if self._unanswered > 3 and silent > patience:
-            raise LinkError(f"The chip has not answered for {silent:.1f} s, asked {self._unanswered} times; check "
-                            "cable and power, then reconnect.")
+            raise NoAnswer(f"The chip has not answered for {silent:.1f} s, asked {self._unanswered} times; check "
+                           "cable and power, then reconnect.")
 
     def _write(self, content):
         self.statistics.line_sent += len(content)
