@@ -17,6 +17,8 @@ from .sim_board import sim_board
 from .train import train
 from .verify import verify
 
+_INTERRUPTED = 130      # what some versions of typer make of an interrupt, without a word
+
 app = typer.Typer(name="autapse", no_args_is_help=False, add_completion=False, rich_markup_mode=None,
                   pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
                   help="Neuromorphic chips that train spiking networks on the FPGA, equal to a golden model bit for "
@@ -43,7 +45,10 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """As `main`, but returns the exit code: 0 done, 1 a comparison failed, 2 bad input or interrupted."""
     try:
-        return app(args=arguments, prog_name="autapse", standalone_mode=False) or 0
+        code = app(args=arguments, prog_name="autapse", standalone_mode=False) or 0
+        if code != _INTERRUPTED:
+            return code
+        sentence = "interrupted"
     except AutapseError as error:
         sentence = str(error)
     except (KeyboardInterrupt, typer.Abort):

@@ -98,6 +98,14 @@ def test_files_that_cannot_take_a_build_are_refused_before_it(capsys, tmp_path, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["record.json"]
 
 
+def test_an_interrupted_build_says_so(capsys, tmp_path, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("autapse.gateware.build.build", interrupt)
+    assert refusal(capsys, "build", "icebreaker", "--quiet", "--out", str(tmp_path)) == "autapse: interrupted"
+
+
 def test_a_chip_that_does_not_fit(capsys):
     error = refusal(capsys, "build", "ulx3s-25f", "--lanes", "16")
     assert "block RAMs" in error or "cells" in error
