@@ -12,18 +12,20 @@ from . import constraints, flow
 from .board_top import BoardTop
 from .once import Apart, convert
 
-__all__ = ["Told", "build", "utilisation"]
+__all__ = ["Progress", "build", "refuse", "utilisation"]
 
 _NAMES = {
     "ecp5": {"cells": "TRELLIS_COMB", "registers": "TRELLIS_FF", "dsp": "MULT18X18D", "block_ram": "DP16KD"},
     "ice40": {"cells": "ICESTORM_LC", "dsp": "ICESTORM_DSP", "block_ram": "ICESTORM_RAM",
               "large_ram": "ICESTORM_SPRAM"},
 }
+# Of RAM made of LUTs in a 7-series device, where it is not 4.
+_LUTS = {"RAM32X1S": 1, "RAM64X1S": 1, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1S": 2}
 # Seconds per cell of each part on one processor of a usual machine, for the time left only.
 _PACE = {"generating": 0.0007, "synthesis": 0.007, "placement and routing": 0.02, "packing": 0.0003}
 
 
-class Told:
+class Progress:
     """Calls `say(sentence, fraction)` once a second while a part is under way; fractions are of the whole build."""
 
     def __init__(self, say, *, cells: int, parts):
@@ -94,8 +96,8 @@ def build(board: Board, config: ChipConfig, *, folder: Path, clock_hz: float | N
     found = [flow.find(name, tools) for name in names.get(family, ("yosys",))]
     folder.mkdir(parents=True, exist_ok=True)
     parts = list(_PACE)[:None if family in names else 2]
-    with Told(say, cells=cells, parts=parts) as told:
-        told.start("generating")
+    with Progress(say, cells=cells, parts=parts) as progress:
+        progress.start("generating")
         top = BoardTop(board, config, clock_hz=clock_hz or board.preset_hz, baud=baud)
         apart = Apart(reset=False)
         texts = convert(top, name="top", ports={name: (pin, None) for name, pin in top.ports.items()}, apart=apart)
@@ -107,23 +109,24 @@ def build(board: Board, config: ChipConfig, *, folder: Path, clock_hz: float | N
         result = {"board": board.name, "device": board.device.name, "config": asdict(config),
                   "clock (MHz)": top.clock_hz / 1e6, "oscillator (MHz)": board.clock_hz / 1e6,
                   "pll": asdict(top.settings), "baud": baud, "seed": seed, "tools": [tool.origin for tool in found]}
-        told.start("synthesis")
+        progress.start("synthesis")
         counts = flow.synthesis(found[0], folder, family, repeated=tuple(apart.modules))
         if family == "xilinx":
             result |= _project(found[0], folder, board, counts)
+            refuse(board, result["used"])
         else:
             _check_room(board, counts)
-            told.start("placement and routing")
+            progress.start("placement and routing")
             report = flow.place(found[1], folder, family, options=board.device.options, clock_hz=top.clock_hz,
                                 seed=seed)
-            told.start("packing")
+            progress.start("packing")
             made = flow.pack(found[2], folder, family, board.name)
             result |= {"used": utilisation(board, report), "Fmax (MHz)": _fmax(report),
                        "bitstream": made.name, "bytes": made.stat().st_size,
                        "sha256": hashlib.sha256(made.read_bytes()).hexdigest()}
             result["meets its clock"] = result["Fmax (MHz)"] >= round(result["clock (MHz)"], 2)
             result["critical path"] = _critical(report)
-    return result | {"there is": budget(board), "seconds": told.seconds}
+    return result | {"there is": budget(board), "seconds": progress.seconds}
 
 
 def budget(board: Board) -> dict[str, int]:
@@ -142,9 +145,8 @@ def utilisation(board: Board, report: dict) -> dict[str, int]:
 
 
 def _fmax(report: dict) -> float:
-    """Of the chip's clock, whose net is that behind the PLL: the slowest of those that have paths of their own."""
-    clocks = {name: entry["achieved"] for name, entry in report["fmax"].items()}
-    return round(min(clocks.values()), 2)
+    """MHz, of the slowest clock: all logic is behind the PLL."""
+    return round(min(entry["achieved"] for entry in report["fmax"].values()), 2)
 
 
 def _critical(report: dict) -> list[dict]:
@@ -189,7 +191,7 @@ def _project(yosys: flow.Tool, folder: Path, board: Board, counts: dict[str, int
     yosys.run("-q", "-p", script, log=folder / "verilog.log")
     (folder / "build.tcl").write_text(constraints.vivado(board))
     luts = sum(n for name, n in counts.items() if name.startswith("LUT"))
-    lutram = sum(n * (1 if "32X1S" in name or "64X1S" in name else 4) for name, n in counts.items()
+    lutram = sum(n * _LUTS.get(name, 4) for name, n in counts.items()
                  if name.startswith("RAM") and not name.startswith("RAMB"))
     used = {"cells": luts + lutram, "registers": sum(n for name, n in counts.items() if name.startswith("FD")),
             "dsp": counts.get("DSP48E1", 0),
