@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ except ImportError:
 BAUD = 3_000_000
 RECONNECT = 60.0        # seconds
 _LOOK_AGAIN = 0.1       # seconds between looks for a port that is gone
+_GROUP_MAY = stat.S_IRGRP | stat.S_IWGRP
 _WRITE_PATIENCE = 20.0  # seconds for one write, which is at most a few frames
 
 
@@ -159,6 +161,9 @@ def explained(port: str, baud: int, error: Exception) -> str:
             "cable, some only charge.")
     if code in (errno.EACCES, errno.EPERM) or "PermissionError" in text:
         group = _group(port)
+        if group is None:
+            return (f"There is no permission to open {port}, and no group has it: a udev rule must give it to one, "
+                    "such as dialout.")
         return (f"There is no permission to open {port}; it belongs to the group {group}: "
                 f"sudo usermod -aG {group} $USER, then log in again.")
     if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
@@ -176,12 +181,13 @@ def _ports() -> list:
     return sorted(comports())
 
 
-def _group(port: str) -> str:
-    """The group that may open the port, dialout where that cannot be known."""
+def _group(port: str) -> str | None:
+    """The group that may open the port, None if none may but root's; dialout where that cannot be known."""
     try:
         import grp
-        name = grp.getgrgid(os.stat(port).st_gid).gr_name
-        return "dialout" if name == "root" else name
+        about = os.stat(port)
+        name = grp.getgrgid(about.st_gid).gr_name
+        return name if about.st_mode & _GROUP_MAY == _GROUP_MAY and name != "root" else None
     except (ImportError, OSError, KeyError):
         return "dialout"
 

@@ -9,6 +9,7 @@ import termios
 import threading
 import tty
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -121,6 +122,20 @@ def test_a_port_that_is_not_there_or_none(tmp_path):
 ])
 def test_what_the_system_says_is_explained(error, sentence):
     assert explained("/dev/none", 3_000_000, error) == sentence
+
+
+@pytest.mark.parametrize("mode, group, part", [
+    (0o600, "uucp", ", and no group has it: a udev rule must give it to one, such as dialout."),
+    (0o660, "root", ", and no group has it: a udev rule must give it to one, such as dialout."),
+    (0o660, "uucp", "; it belongs to the group uucp: sudo usermod -aG uucp $USER, then log in again."),
+])
+def test_who_may_open_a_port_is_said(mode, group, part, tmp_path, monkeypatch):
+    file = tmp_path / "port"
+    file.touch()
+    file.chmod(mode)
+    monkeypatch.setattr("grp.getgrgid", lambda number: SimpleNamespace(gr_name=group))
+    assert explained(str(file), 9600, PermissionError(errno.EACCES, "no")) == (
+        f"There is no permission to open {file}{part}")
 
 
 def test_a_port_that_vanishes_is_waited_for_and_then_given_up():
