@@ -106,7 +106,7 @@ def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | 
         return preset
     width, height = mesh or (preset.mesh_width, preset.mesh_height)
     lanes = preset.lanes if lanes is None else lanes
-    units = min(preset.units if units is None else units, lanes)
+    units = min(preset.units, lanes) if units is None else units
     try:
         if network is not None:
             plan = None if (width, height) == (1, 1) else plan_by("even", network, training, mesh_width=width,

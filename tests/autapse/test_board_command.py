@@ -53,6 +53,7 @@ def test_options_that_make_no_sense(capsys):
     assert "--tools must be auto, pip, system" in refusal(capsys, "build", "icebreaker", "--tools", "vendor")
     assert "columns x rows" in refusal(capsys, "build", "ulx3s-85f", "--mesh", "2by2")
     assert "a power of two" in refusal(capsys, "build", "ulx3s-85f", "--lanes", "3")
+    assert "units" in refusal(capsys, "build", "ulx3s-85f", "--lanes", "2", "--units", "4")
     assert "no setting of a PLL" in refusal(capsys, "build", "ulx3s-85f", "--clock", "61")
     assert "choose another baud" in refusal(capsys, "build", "icebreaker", "--baud", "9000000")
 
