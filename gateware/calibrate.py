@@ -133,6 +133,13 @@ def _clock(builds: list[dict], known: dict, core: float | None) -> dict:
     return found
 
 
+def core_figures(synthesis: dict) -> dict[str, float]:
+    """Of the core that was routed alone, from docs/synthesis.json, by the names of builds."""
+    alone = synthesis["core, 8+8+8 lanes"]["figures"]
+    return {"cells": alone["cells (LUT4 and carry)"], "registers": alone["registers"],
+            "Fmax (MHz)": alone["Fmax (MHz)"]}
+
+
 def compare(builds: dict) -> list[tuple[str, str, float, float]]:
     """(board, what, estimated, built) of every build."""
     from .room import clock_of, takes
@@ -166,9 +173,7 @@ def main(arguments=None) -> int:
                 print(f"{name} …", file=sys.stderr, flush=True)
                 sizes[name] = size(config, tile="tile" in name)
                 path.write_text(json.dumps(sizes, indent=1) + "\n")
-    alone = json.loads((options.docs / "synthesis.json").read_text())["core, 8+8+8 lanes"]["figures"]
-    core = {"cells": alone["cells (LUT4 and carry)"], "registers": alone["registers"],
-            "Fmax (MHz)": alone["Fmax (MHz)"]}
+    core = core_figures(json.loads((options.docs / "synthesis.json").read_text()))
     COEFFICIENTS.write_text(json.dumps(calibrate(builds, sizes, core), indent=1) + "\n")
     for board, what, told, real in compare(builds):
         print(f"{board:<16}{what:<12}{told:>10,.1f} estimated {real:>10,.1f} built {100 * (told / real - 1):+7.1f} %")
