@@ -21,6 +21,7 @@ def program(
     dry: Annotated[bool, typer.Option("--dry-run", help="Only print the command.")] = False,
 ) -> int:
     """Load a bitstream into a board with openFPGALoader."""
+    from ..gateware.bitstream import found_in, made_for
     from ..gateware.flow import FlowError, find
     chosen = find_board(board)
     if chosen.device.family == "xilinx" and bitstream is None:
@@ -28,6 +29,10 @@ def program(
     path = bitstream or Path("build") / chosen.name / f"{chosen.name}.{_suffix(chosen)}"
     if not path.is_file():
         raise SpecError(f"there is no bitstream {path}; make it with: autapse build {board}")
+    found, meant = found_in(path), made_for(chosen.device)
+    if found not in meant:
+        raise SpecError(f"{path} is a bitstream for {found}, {chosen.title} has {meant[0]}; make one with: autapse "
+                        f"build {board}")
     try:
         loader = find("openFPGALoader", tools)
     except FlowError as error:

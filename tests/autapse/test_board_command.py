@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from dataclasses import asdict
 
@@ -16,13 +15,7 @@ from autapse.cli.board import keep
 from autapse.gateware import flow, room
 from autapse.gateware.build import build, refuse
 from autapse.hw.contract.chip import ChipConfig
-
-
-def refusal(capsys, *arguments) -> str:
-    assert run(list(arguments)) == 2
-    error = capsys.readouterr().err.strip()
-    assert error.startswith("autapse: ") and "\n" not in error
-    return error
+from refusal import refusal
 
 
 def test_boards_lists_them_all(capsys, tmp_path):
@@ -162,36 +155,6 @@ def test_what_no_build_tells_is_not_estimated(asked, sentence, capsys, monkeypat
     monkeypatch.setattr(room, "coefficients", lambda: {"families": {
         "ecp5": {"cells": link, "registers": link}, "ice40": {"cells": core, "clock": {}}, "xilinx": {"clock": {}}}})
     assert refusal(capsys, "estimate", *asked) == f"autapse: {sentence}"
-
-
-def test_program_needs_a_bitstream(capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert "make it with: autapse build icebreaker" in refusal(capsys, "program", "icebreaker")
-    assert "Vivado" in refusal(capsys, "program", "genesys2")
-    (tmp_path / "some.bit").write_bytes(b"")
-    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    assert run(["program", "ulx3s-85f", "some.bit", "--dry-run", "--tools", "system"]) == 0
-    assert capsys.readouterr().out.strip() == "/usr/bin/openFPGALoader -b ulx3s some.bit"
-
-
-def test_program_tells_of_a_choice_that_is_none_and_of_what_the_loader_lacks(capfd, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "some.bit").write_bytes(b"")
-    error = refusal(capfd, "program", "ulx3s-85f", "some.bit", "--tools", "vendor", "--dry-run")
-    assert error == "autapse: --tools must be auto, pip, system, not 'vendor'"
-    for code, sentence in ((127, "could not be started, see above; pip's needs the system's libusb-1.0 and libftdi1"),
-                           (1, "could not load ULX3S 85F (code 1): is it plugged in")):
-        loader = tmp_path / f"loader{code}"
-        loader.write_text(f"#!/bin/sh\nexit {code}\n")
-        loader.chmod(0o755)
-        monkeypatch.setattr(shutil, "which", lambda name, path=loader: str(path))
-        assert sentence in refusal(capfd, "program", "ulx3s-85f", "some.bit", "--tools", "system")
-
-
-def test_programming_needs_no_generator(tmp_path):
-    program = "import sys; sys.modules['amaranth'] = None; from autapse.cli import run; run(['program', 'icebreaker'])"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.stderr.startswith("autapse: there is no bitstream build/icebreaker/icebreaker.bin; make it with")
 
 
 def test_records_keep_what_was_there(tmp_path):
