@@ -15,7 +15,7 @@ from .compile.fit import sum_widths
 from .compile.mesh_layout import place_cores
 from .compile.plan import Cut
 from .compile.predict import predict
-from .compile.work import Activity, assumed_activity
+from .compile.work import SPIKES, Activity, assumed_activity
 from .data import load_data
 from .devices.inputs import input_rows, line_words, rows_per_word
 from .errors import SpecError
@@ -124,13 +124,14 @@ def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | 
         raise SpecError(f"such a chip cannot be built for {board.title}: {error}") from None
 
 
-def activity_on(network: Network, data: str, *, samples: int = DATA_SAMPLES, **assumed: float) -> Activity:
+def activity_on(network: Network, data: str, *, samples: int = DATA_SAMPLES,
+                spikes: float = SPIKES) -> Activity:
     """`assumed_activity`, but for the spikes of the inputs: those of the first training samples of a data set.
 
     Parameters
     ----------
     data : as `autapse train --data` takes it
-    assumed : as `assumed_activity` takes it
+    spikes : share of neurons behind the inputs that spike in a step
 
     Raises
     ------
@@ -141,10 +142,10 @@ def activity_on(network: Network, data: str, *, samples: int = DATA_SAMPLES, **a
     if found.inputs != network.inputs:
         raise SpecError(f"data {data} has {found.inputs} inputs, network {network} {network.inputs}; change --net or "
                         "--data")
-    rest = assumed_activity(network, samples=len(found), **assumed)
-    spikes = found.spikes(np.arange(len(found)), network.steps).astype(bool)
-    return replace(rest, spikes=(spikes, *rest.spikes[1:]), source=(
-        f"inputs of {len(found)} samples of {data}, {100 * spikes.mean():.1f} % spikes; the rest {rest.source}"))
+    rest = assumed_activity(network, samples=len(found), spikes=spikes)
+    inputs = found.spikes(np.arange(len(found)), network.steps).astype(bool)
+    return replace(rest, spikes=(inputs, *rest.spikes[1:]), source=(
+        f"inputs of {len(found)} samples of {data}, {100 * inputs.mean():.1f} % spikes; the rest {rest.source}"))
 
 
 def link_words(network: Network, config: ChipConfig, spikes: np.ndarray, *, training: bool) -> dict[str, float]:

@@ -62,7 +62,7 @@ def run(arguments: list[str] | None = None) -> int:
         describe = getattr(error, "format_message", None)
         if describe is None:
             raise
-        *names, last = (command.name for command in app.registered_commands)
+        *names, last = (command.name or "" for command in app.registered_commands)
         sentence = describe() if (sys.argv[1:] if arguments is None else arguments) else (
             f"say what to do: autapse {', '.join(names)} or {last} (autapse --help has more)")
     print(f"autapse: {' '.join(sentence.split())}", file=sys.stderr)

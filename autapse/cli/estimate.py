@@ -69,10 +69,7 @@ def estimate(
     given.write_json(json, {"command": "estimate", **found.as_dict(), "measured": measured})
     if not quiet:
         _print_estimate(found, chosen)
-        for name in ("training", "inference") if measured else ():
-            cycles = measured[name]
-            typer.echo(f"measured, {name}: {cycles:,.0f} cycles per sample, {1e6 * found.fmax / cycles:,.0f} "
-                       f"samples/s, {cycles / found.fmax:,.1f} µs each")
+        _print_measured(measured, fmax=found.fmax)
     if not found.fits:
         over = ", ".join(f"{found.used[name]:,} {name.replace('_', ' ')} where there are {have:,}"
                          for name, have in found.there_is.items() if found.used.get(name, 0) > have)
@@ -90,6 +87,14 @@ def _measured(config, network, training, data: str, *, quiet: bool) -> dict:
     finally:
         if news is not None:
             news.stop()
+
+
+def _print_measured(measured: dict[str, float] | None, *, fmax: float) -> None:
+    if measured is not None:
+        for name in ("training", "inference"):
+            cycles = measured[name]
+            typer.echo(f"measured, {name}: {cycles:,.0f} cycles per sample, {1e6 * fmax / cycles:,.0f} samples/s, "
+                       f"{cycles / fmax:,.1f} µs each")
 
 
 def _print_estimate(found, board) -> None:
