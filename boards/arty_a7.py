@@ -5,6 +5,7 @@ from .presets import large_core
 
 BOARDS = [
     Board(name="arty-a7-100", title="Arty A7-100", platform="arty_a7:ArtyA7_100Platform", clock_hz=100e6,
+          bridge="FT2232H",
           device=Device(name="xc7a100tcsg324-1", family="xilinx", cells=63400, registers=126800, dsp=240,
                         block_ram=135),
           preset=large_core, preset_hz=62.5e6, programmer=("-b", "arty_a7_100t"),

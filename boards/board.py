@@ -56,6 +56,7 @@ class Board:
     preset : makes the chip that the board gets where nothing else is asked for
     preset_hz : the clock of that chip, which its build meets
     lights : where each of LIGHTS is shown, as (resource, number, part or ""); two may share one
+    bridge : the chip between USB and the serial line; "" where the board has none
     line : (rx, tx) as pins of the connector where the board has no serial bridge; None: the resource `uart`
     line_attributes : what the constraints of those two pins take
     programmer : what openFPGALoader is told; the board's name is one of `openFPGALoader --list-boards`
@@ -71,6 +72,7 @@ class Board:
     preset_hz: float
     lights: dict[str, tuple[str, int, str]]
     programmer: tuple[str, ...]
+    bridge: str = ""
     line: tuple[str, str] | None = None
     line_attributes: dict[str, str] = field(default_factory=dict)
     note: str = ""

@@ -8,8 +8,8 @@ _LIGHTS = {"idle": ("rgb_led", 0, "g"), "training": ("rgb_led", 1, "b"), "overfl
 
 BOARDS = [
     Board(name=f"ecpix5-{size}f", title=f"ECPIX-5 {size}F", device=ecp5(f"um5g-{size}", "CABGA554", "8"),
-          platform=f"ecpix5:ECPIX5{size}Platform", clock_hz=100e6, preset=preset, preset_hz=70e6, lights=_LIGHTS,
-          programmer=("-b", "ecpix5"),
+          platform=f"ecpix5:ECPIX5{size}Platform", clock_hz=100e6, bridge="FT2232H", preset=preset, preset_hz=70e6,
+          lights=_LIGHTS, programmer=("-b", "ecpix5"),
           note="a board of revision 03 has an FT4232H instead: load it with openFPGALoader -b ecpix5_r03")
     for size, preset in (("45", medium_core), ("85", large_core))
 ]

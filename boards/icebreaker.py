@@ -5,6 +5,7 @@ from .board import Board, Device
 
 BOARDS = [
     Board(name="icebreaker", title="iCEBreaker", platform="icebreaker:ICEBreakerPlatform", clock_hz=12e6,
+          bridge="FT2232H",
           device=Device(name="iCE40UP5K", family="ice40", cells=5280, registers=5280, dsp=8, block_ram=30, large_ram=4,
                         options=("--up5k", "--package", "sg48")),
           preset=up5k_config, preset_hz=16.5e6, programmer=("-b", "ice40_generic"),

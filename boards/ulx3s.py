@@ -9,7 +9,7 @@ _SIZES = {"12": (small_core, 37.5e6), "25": (small_core, 37.5e6), "45": (medium_
 
 BOARDS = [
     Board(name=f"ulx3s-{size}f", title=f"ULX3S {size}F", device=ecp5(size, "CABGA381", "6"),
-          platform=f"ulx3s:ULX3S_{size}F_Platform", clock_hz=25e6, preset=preset, preset_hz=clock, lights=_LIGHTS,
-          programmer=("-b", "ulx3s"))
+          platform=f"ulx3s:ULX3S_{size}F_Platform", clock_hz=25e6, bridge="FT231X", preset=preset, preset_hz=clock,
+          lights=_LIGHTS, programmer=("-b", "ulx3s"))
     for size, (preset, clock) in _SIZES.items()
 ]

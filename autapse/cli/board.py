@@ -50,7 +50,7 @@ def console() -> Console:
 
 
 def boards(json: given.Json = None, quiet: given.Quiet = False) -> int:
-    """List the boards: device, budget, preset, clock."""
+    """List the boards: device, serial line, budget, preset, clock."""
     from .map import _table
     rows, listed = [], {}
     for name, board in all_boards().items():
@@ -59,20 +59,21 @@ def boards(json: given.Json = None, quiet: given.Quiet = False) -> int:
         cores = f"{config.nodes} core{'s' * (config.nodes > 1)}"
         lanes = "1 lane for all" if config.shared else " + ".join([str(config.lanes)] * engines) + " lanes"
         preset = f"{cores}, {lanes}"
-        listed[name] = {"title": board.title, "device": device.name, "family": device.family, "cells": device.cells,
+        line = board.bridge or f"pins {' and '.join(board.line or ())}"
+        listed[name] = {"title": board.title, "line": line, "oscillator (MHz)": board.clock_hz / 1e6,
+                        "device": device.name, "family": device.family, "cells": device.cells,
                         "dsp": device.dsp, "block_ram": device.block_ram, "large_ram": device.large_ram,
                         "preset": vars(config), "clock (MHz)": board.preset_hz / 1e6, "note": board.note}
-        rows.append((name, device.name, f"{device.cells:,}", str(device.dsp), str(device.block_ram), preset,
+        rows.append((name, device.name, line, f"{device.cells:,}", str(device.dsp), str(device.block_ram), preset,
                      f"{board.preset_hz / 1e6:g}"))
     given.write_json(json, {"command": "boards", "boards": listed})
     if not quiet:
-        table = _table("boards", "board", "device", "cells", "DSP", "block RAM", "preset", "MHz", left=2)
+        table = _table("boards", "board", "device", "line", "cells", "DSP", "block RAM", "preset", "MHz", left=3)
         for row in rows:
             table.add_row(*row)
         console().print(table)
-        for name, about in listed.items():
-            if about["note"]:
-                typer.echo(f"{name}: {about['note']}")
+        for note in filter(None, dict.fromkeys(about["note"] for about in listed.values())):
+            typer.echo(f"{', '.join(name for name, about in listed.items() if about['note'] == note)}: {note}")
     return 0
 
 

@@ -24,6 +24,8 @@ def test_boards_lists_them_all(capsys, tmp_path):
     listed = json.loads((tmp_path / "boards.json").read_text())["boards"]
     assert set(listed) == set(boards())
     assert all(name in text for name in listed)
+    assert (listed["ulx3s-85f"]["line"], listed["orangecrab-25f"]["line"]) == ("FT231X", "pins 0 and 1")
+    assert listed["ulx3s-85f"]["oscillator (MHz)"] == 25 and "FT2232H" in text
     assert "8 + 8 + 8 lanes" in text and "1 lane for all" in text
 
 

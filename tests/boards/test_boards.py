@@ -64,6 +64,11 @@ def test_devices_have_the_names_that_are_printed_on_them():
     assert (names["ecpix5-45f"], names["ecpix5-85f"]) == ("LFE5UM5G-45F", "LFE5UM5G-85F")
 
 
+def test_a_board_has_a_bridge_or_pins_for_one():
+    for board in BOARDS.values():
+        assert bool(board.bridge) != (board.line is not None), board.name
+
+
 def test_pins_are_those_of_the_board():
     pins = BOARDS["ulx3s-85f"].pins()
     assert {port: pin.site for port, pin in pins.items()} == {
