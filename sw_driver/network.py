@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hw.contract.autapse import AutapseSpec
-from .autapse import Autapse, AutapseLayer, PrototypeLayer, layers_of
+from .autapse import Autapse
+from .autapse_layers import AutapseLayer, PrototypeLayer, layers_of
 from .errors import SpecError
 from .half import LARGEST, half, half_scalar, log2_exact, whole
 from .randomness import uniform

@@ -5,7 +5,7 @@ The host rounds S·∂L/∂dist of each class to binary16 once. What follows is 
 
 import numpy as np
 
-from .autapse import PrototypeLayer
+from .autapse_layers import PrototypeLayer
 from .half import LARGEST
 from .network import LayerState, TrainingSpec
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..sw_driver.autapse import PrototypeLayer
+from ..sw_driver.autapse_layers import PrototypeLayer
 from ..sw_driver.checkpoint import load_checkpoint
 from ..sw_driver.data import SOURCES
 from ..sw_driver.device import KINDS

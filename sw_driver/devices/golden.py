@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ...verification.golden.model import Autapse, Golden, Layer, NoKernel, Rules
-from ..autapse import AutapseLayer
+from ..autapse_layers import AutapseLayer
 from ..device import BatchResult, Device, checked_spikes
 from ..errors import DeviceError
 from ..half import half, half_scalar
