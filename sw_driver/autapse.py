@@ -1,15 +1,19 @@
 """The autapse neuron as the first layer of a network: `Autapse`, what the user writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..hw.contract.autapse import AutapseSpec
+import numpy as np
+
+from ..hw.contract.autapse import MOST_NODES, AutapseSpec, Edges
 from ..hw.contract.autapse_edges import convolution_edges, ordered_edges, perceptron_edges, reservoir_edges
 from .errors import SpecError
-from .half import half_scalar, log2_exact, whole
+from .half import flag, half_scalar, log2_exact, whole
 from .randomness import permutation
 
 SELECTIONS = ("random", "most")
 _DELAYS = 3  # first word of the key of chosen delays
+_ONLY = {"segments": "mlp", "edges": "reservoir", "shape": "conv"}
+_FLAGS = ("bias", "detach", "strict", "carry", "time_invariant")
 LAMBDA = 0.001  # what the loss adds of the distance to the right prototype
 
 
@@ -27,6 +31,7 @@ def select_delays(nodes: int, count: int, *, select: str = "random", seed: int =
     """
     longest = nodes if recurrent else nodes - 1
     whole(count, "delays", least=0, most=longest)
+    whole(seed, "seed", least=0)
     if select not in SELECTIONS:
         raise SpecError(f"select must be {' or '.join(SELECTIONS)}, not {select!r}")
     if select == "most":
@@ -50,12 +55,12 @@ class Autapse:
     classes
         Of "count" and "prototype".
     segments
-        mlp: their sizes, which add up to `nodes`. By default the last one has `classes` nodes for "count"; for
-        "prototype" 2/5 of them, or all in one segment below 32.
+        mlp: their sizes, which add up to `nodes`. By default two, the last of `classes` nodes for "count" and else of
+        2/5 of all; one of all nodes where those are fewer than 32.
     delays, select, seed
         reservoir: the delays, or how many `select_delays` shall choose.
     shape, channels, kernel
-        conv: height and width, maps per layer (the first layer has one and passes the input on), kernel side.
+        conv: height and width, maps per layer (the first layer passes the inputs on, map by map), kernel side.
     edges
         A list of (from, to) in place of the reservoir's delays: any graph without a loop; nodes are renumbered in the
         first order in which all edges point forward.
@@ -84,56 +89,105 @@ class Autapse:
                  half_width: float | None = None, reset: str = "hard", detach: bool = False, strict: bool = False,
                  recurrent: bool | None = None, carry: bool = False, bias: bool = True, units: int = 1,
                  temperature: float | None = None):
-        given = {name: value for name, value in locals().items() if name != "self"}
-        self.options = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-        inputs, nodes = whole(inputs, "inputs of Autapse", least=1), whole(nodes, "nodes of Autapse", least=1)
+        given = {name: _plain(value) for name, value in locals().items() if name != "self"}
+        self.options = given
+        for name, owner in _ONLY.items():
+            if given[name] is not None and structure != owner:
+                raise SpecError(f"{name} is for structure {owner!r}, not for {structure!r}; leave it out")
+        flags = {name: flag(given[name], f"{name} of Autapse") for name in _FLAGS}
+        inputs = whole(inputs, "inputs of Autapse", least=1)
+        nodes = whole(nodes, "nodes of Autapse", least=1, most=MOST_NODES)
         reservoir = structure == "reservoir"
-        readout = readout or ("linear" if reservoir else "count")
+        readout = ("linear" if reservoir else "count") if readout is None else readout
         self.temperature = None if temperature is None else half_scalar(temperature, "temperature")
         if self.temperature is not None and not self.temperature > 0:
             raise SpecError(f"temperature must be above 0, not {temperature!r}")
+        if self.temperature is not None and readout != "prototype":
+            raise SpecError(f"temperature is for readout 'prototype', not for {readout!r}; leave it out")
         if readout != "linear" and classes is None:
             raise SpecError(f"an autapse network with readout {readout!r} needs classes")
         classes = 0 if classes is None or readout == "linear" else whole(classes, "classes", least=1)
-        recurrent = (reservoir and edges is None) if recurrent is None else recurrent
+        recurrent = reservoir and edges is None if recurrent is None else flag(recurrent, "recurrent of Autapse")
         leak = (0.5 if reservoir else 0.0) if leak is None else leak
         half_width = (0.5 if reservoir else 1.0) if half_width is None else half_width
-        pixel = False
         try:
-            if structure == "mlp":
-                parts = list(segments) if segments is not None else _segments(nodes, readout, classes)
-                found, count = perceptron_edges(parts, time_invariant=time_invariant)
-            elif reservoir:
-                parts = [nodes]
-                if edges is not None:
-                    pairs = [(int(source), int(target)) for source, target in edges]
-                    (found, _), count = ordered_edges(nodes, pairs), len(pairs)
-                else:
-                    chosen = select_delays(nodes, delays, select=select, seed=seed, recurrent=recurrent) \
-                        if isinstance(delays, int) else delays
-                    found, count = reservoir_edges(nodes, chosen, recurrent=recurrent, time_invariant=time_invariant)
-            elif structure == "conv":
-                if shape is None or len(shape) != 2:
-                    raise SpecError("a conv structure needs shape, the height and width of its maps")
-                height, width = shape
-                pixel, area = True, height * width
-                found, count = convolution_edges(height, width, channels, kernel)
-                parts = [maps * area for maps in channels]
-            else:
-                raise SpecError(f"structure must be reservoir, mlp or conv, not {structure!r}")
-            if sum(parts) != nodes:
-                raise SpecError(f"the segments {'+'.join(map(str, parts))} have {sum(parts)} nodes, not {nodes}")
+            parts, found, count = self._edges(nodes, readout, classes, recurrent)
             self.spec = AutapseSpec(
                 inputs=inputs, segments=tuple(parts), edges=found, structure=structure, weights=count,
-                input="pixel" if pixel else "dense", bias=bias, leak=half_scalar(leak, "leak"),
+                input="pixel" if structure == "conv" else "dense", leak=half_scalar(leak, "leak"),
                 threshold=half_scalar(threshold, "threshold"),
-                half_width=2.0 ** log2_exact(half_width, "half_width", least=-14, most=14), reset=reset, detach=detach,
-                strict=strict, recurrent=recurrent, carry=carry, time_invariant=time_invariant,
-                read_from=sum(parts[:-1]), readout=readout, classes=classes, units=units)
+                half_width=2.0 ** log2_exact(half_width, "half_width", least=-14, most=14), reset=reset,
+                recurrent=recurrent, read_from=sum(parts[:-1]), readout=readout, classes=classes,
+                units=given["units"], **flags)
         except SpecError:
             raise
         except ValueError as error:
             raise SpecError(str(error)) from None
+
+    def _edges(self, nodes: int, readout: str, classes: int, recurrent: bool) -> tuple[list[int], Edges, int]:
+        """Sizes of the segments, the edges, and how many weights those name."""
+        given = self.options
+        structure, invariant = given["structure"], given["time_invariant"]
+        if structure == "mlp":
+            segments = given["segments"]
+            parts = _segments(nodes, readout, classes) if segments is None else _list(segments, "segments", least=1)
+            _fill(parts, nodes)
+            return parts, *perceptron_edges(parts, time_invariant=invariant)
+        if structure == "reservoir":
+            if given["edges"] is not None:
+                pairs = _pairs(given["edges"])
+                return [nodes], ordered_edges(nodes, pairs)[0], len(pairs)
+            delays = given["delays"]
+            delays = _list(delays, "delays") if isinstance(delays, list) else \
+                select_delays(nodes, delays, select=given["select"], seed=given["seed"], recurrent=recurrent)
+            return [nodes], *reservoir_edges(nodes, delays, recurrent=recurrent, time_invariant=invariant)
+        if structure == "conv":
+            if not isinstance(given["shape"], list) or len(given["shape"]) != 2:
+                raise SpecError("a conv structure needs shape, the height and width of its maps")
+            height, width = _list(given["shape"], "shape", least=1)
+            channels = _list(given["channels"], "channels", least=1)
+            kernel = whole(given["kernel"], "kernel", least=1, most=2 * max(height, width) + 1)
+            parts = [maps * height * width for maps in channels]
+            _fill(parts, nodes)
+            if given["inputs"] != parts[0]:
+                raise SpecError(f"{channels[0]} map{'s' * (channels[0] > 1)} of {height}x{width} nodes take "
+                                f"{parts[0]} inputs, not {given['inputs']}")
+            return parts, *convolution_edges(height, width, channels, kernel)
+        raise SpecError(f"structure must be reservoir, mlp or conv, not {structure!r}")
+
+
+def _plain(value):
+    """As JSON has it: arrays, ranges and tuples are lists, NumPy's numbers numbers."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, dict)):
+        return [_plain(each) for each in value]
+    return value
+
+
+def _list(values, what: str, *, least: int | None = None) -> list[int]:
+    if not isinstance(values, list):
+        raise SpecError(f"{what} of Autapse must be a list of whole numbers, not {values!r:.40}")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int) or (least is not None and value < least):
+            bound = "" if least is None else f" of at least {least}"
+            raise SpecError(f"{what} of Autapse must be whole numbers{bound}, not {value!r:.40}")
+    return values
+
+
+def _pairs(edges) -> list[tuple[int, int]]:
+    for edge in edges if isinstance(edges, list) else [edges]:
+        if not isinstance(edge, list) or len(edge) != 2 or any(type(node) is not int for node in edge):
+            raise SpecError(f"edges of Autapse must be pairs of nodes, from and to, not {edge!r:.40}")
+    return [(source, target) for source, target in edges]
+
+
+def _fill(parts: list[int], nodes: int) -> None:
+    """Refuses segments that do not make up the network, before a multitude of edges is listed."""
+    if not parts:
+        raise SpecError("an autapse network needs at least one segment of nodes")
+    if sum(parts) != nodes:
+        raise SpecError(f"the segments {'+'.join(map(str, parts))} have {sum(parts)} nodes, not {nodes}")
 
 
 def _segments(nodes: int, readout: str, classes: int) -> list[int]:

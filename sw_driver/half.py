@@ -64,3 +64,10 @@ def whole(value, what: str, *, least: int, most: int | None = None) -> int:
         bound = f"at least {least}" if most is None else f"from {least} to {most}"
         raise SpecError(f"{what} must be {bound}, not {value}")
     return int(value)
+
+
+def flag(value, what: str) -> bool:
+    """True or False, or a SpecError naming `what`."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise SpecError(f"{what} must be True or False, not {value!r}")
+    return bool(value)

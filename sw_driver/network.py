@@ -10,7 +10,7 @@ from ..hw.contract.autapse import AutapseSpec
 from .autapse import Autapse
 from .autapse_layers import AutapseLayer, PrototypeLayer, layers_of
 from .errors import SpecError
-from .half import LARGEST, half, half_scalar, log2_exact, whole
+from .half import LARGEST, flag, half, half_scalar, log2_exact, whole
 from .randomness import uniform
 from .state import LayerState, checked_state
 
@@ -18,12 +18,6 @@ __all__ = ["LI", "LIF", "LayerSpec", "LayerState", "Linear", "Network", "Trainin
 
 LOSSES = ("mse", "cross_entropy", "prototype")
 RESETS = ("hard", "soft")
-
-
-def _flag(value, what: str) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise SpecError(f"{what} must be True or False, not {value!r}")
-    return bool(value)
 
 
 def _constant(values, what: str) -> np.ndarray:
@@ -47,7 +41,7 @@ class Linear:
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True):
         self.inputs = whole(inputs, "inputs of Linear", least=1)
         self.outputs = whole(outputs, "outputs of Linear", least=1)
-        self.bias = _flag(bias, "bias of Linear")
+        self.bias = flag(bias, "bias of Linear")
 
 
 class LIF:
@@ -79,8 +73,8 @@ class LIF:
         if reset not in RESETS:
             raise SpecError(f"reset must be 'hard' or 'soft', not {reset!r}")
         self.reset = reset
-        self.detach = _flag(detach, "detach")
-        self.strict = _flag(strict, "strict")
+        self.detach = flag(detach, "detach")
+        self.strict = flag(strict, "strict")
 
 
 class LI:
@@ -248,7 +242,7 @@ class Network:
                 modules.append(Linear(rest.pop("inputs"), rest.pop("outputs"), bias=rest.pop("bias", True)))
             except KeyError as missing:
                 raise SpecError(f"layer {index} of the network description lacks {missing.args[0]!r}") from None
-            spiking = _flag(rest.pop("spiking", True), f"spiking of layer {index}")
+            spiking = flag(rest.pop("spiking", True), f"spiking of layer {index}")
             unknown = sorted(set(rest) - {"decay", *_SPIKING_ONLY})
             if unknown:
                 raise SpecError(f"layer {index} of the network description has an unknown key {unknown[0]!r}")

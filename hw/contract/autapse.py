@@ -5,6 +5,7 @@ else; weights, biases and prototypes are state, not description.
 """
 
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -97,6 +98,11 @@ class AutapseSpec:
         if self.input == "pixel" and self.inputs != self.segments[0]:
             raise ValueError(f"input 'pixel' gives each node of the first segment one input, but there are "
                              f"{self.inputs} inputs and {self.segments[0]} nodes; use 'dense'")
+        for name in ("bias", "detach", "strict", "recurrent", "carry", "time_invariant"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} of an autapse network must be True or False, not {getattr(self, name)!r}")
+        for name in ("leak", "threshold"):
+            _binary16(getattr(self, name), name)
         if not 0 <= self.leak <= 1:
             raise ValueError(f"leak must be from 0 (off) to 1, not {self.leak!r}")
         if math.frexp(self.half_width)[0] != 0.5:
@@ -218,6 +224,16 @@ def check_prototypes(spec: AutapseSpec, prototypes: Sequence[Sequence[int]], ste
                              f"not {len(row)}")
         if not set(map(int, row)) <= {0, 1}:
             raise ValueError(f"prototype {index} must hold 0 and 1 alone")
+
+
+def _binary16(value: float, what: str) -> None:
+    """Refuses what binary16 does not hold exactly."""
+    try:
+        exact = math.isfinite(value) and struct.unpack("<e", struct.pack("<e", value))[0] == value
+    except (OverflowError, struct.error, TypeError):
+        exact = False
+    if not exact:
+        raise ValueError(f"{what} must be a number that binary16 holds exactly, not {value!r}")
 
 
 def whole(value: int, what: str, least: int, most: int | None = None) -> None:

@@ -35,9 +35,12 @@ def reservoir_edges(nodes: int, delays: Iterable[int], *, recurrent: bool = True
     Raises
     ------
     ValueError
-        If a delay is not from 1 to `nodes` (with recurrence) or `nodes` - 1.
+        If a delay is not from 1 to `nodes` (with recurrence) or `nodes` - 1, or given twice.
     """
-    delays = sorted(set(delays))
+    delays = sorted(delays)
+    for delay, following in itertools.pairwise(delays):
+        if delay == following:
+            raise ValueError(f"delay {delay} is given twice")
     if delays and not 1 <= delays[0] <= delays[-1] <= (nodes if recurrent else nodes - 1):
         raise ValueError(f"delays of {nodes} nodes must be from 1 to {nodes if recurrent else nodes - 1}, not "
                          f"{delays[0] if delays[0] < 1 else delays[-1]}")
@@ -50,13 +53,19 @@ def reservoir_edges(nodes: int, delays: Iterable[int], *, recurrent: bool = True
 
 
 def convolution_edges(height: int, width: int, channels: Sequence[int], kernel: int = 3) -> tuple[Edges, int]:
-    """Layers of `channels` maps of height x width nodes, each a segment; the first is the input's.
+    """Layers of `channels` maps of height x width nodes, each layer a segment; the first is the input's.
 
     Map after map, rows from the top. A node takes the kernel x kernel neighbourhood (odd, zero padding) in every map
     of the segment before; neighbours over a border do not exist, also where the delay alone would find another row's
     pixel. Weight indices count [target map, source map, row, column] through the layers.
+
+    Raises
+    ------
+    ValueError
+        If a size is no whole number of at least 1, or the kernel is even.
     """
-    whole(kernel, "kernel", 1)
+    for what, value in (("height", height), ("width", width), ("kernel", kernel), *(("channels", c) for c in channels)):
+        whole(value, what, 1)
     if kernel % 2 == 0:
         raise ValueError(f"kernel must be odd, not {kernel}, so that it has a middle")
     area, half = height * width, kernel // 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import autapse as ap
-from autapse.hw.contract.autapse import AutapseSpec, check_prototypes
+from autapse.hw.contract.autapse import check_prototypes
 from autapse.hw.contract.autapse_edges import convolution_edges, ordered_edges, perceptron_edges
 from autapse.sw_driver.autapse import select_delays
 from autapse.sw_driver.autapse_cost import additions, layer_state_bits, state_bits
@@ -22,37 +22,6 @@ def spikes_and_labels(inputs, classes, *, count=40, steps=3):
     likely = rng.random((classes, inputs)) < 0.4
     spikes = (rng.random((count, steps, inputs)) < np.where(likely[labels], 0.8, 0.1)[:, None, :]).astype(np.uint8)
     return spikes, labels
-
-
-@pytest.mark.parametrize("make,message", [
-    (lambda: ap.Autapse(3, 5, structure="reservoir", delays=[7]), "delays of 5 nodes must be from 1 to 5, not 7"),
-    (lambda: ap.Autapse(3, 5, structure="reservoir", delays=[5], recurrent=False), "from 1 to 4, not 5"),
-    (lambda: ap.Autapse(3, 3, structure="reservoir", edges=[(0, 1), (1, 2), (2, 1)]),
-     "the edges form no valid order: node 1 waits for itself"),
-    (lambda: ap.Autapse(3, 3, structure="reservoir", edges=[(0, 3)]), "edge 0 -> 3 is not between nodes 0 to 2"),
-    (lambda: ap.Autapse(3, 9, classes=10), "9 nodes are too few for 10 classes"),
-    (lambda: ap.Autapse(3, 9, segments=[4, 4], classes=4), "the segments 4+4 have 8 nodes, not 9"),
-    (lambda: ap.Autapse(3, 9), "an autapse network with readout 'count' needs classes"),
-    (lambda: ap.Autapse(3, 9, classes=2, leak=1.5), "leak must be from 0 (off) to 1, not 1.5"),
-    (lambda: ap.Autapse(3, 9, classes=2, leak=0.5, units=2), "2 units side by side need leak 0"),
-    (lambda: ap.Autapse(3, 6, structure="reservoir", delays=[1], leak=0, units=2), "within one group of 2 units"),
-    (lambda: ap.Autapse(3, 9, structure="conv", classes=2), "a conv structure needs shape"),
-    (lambda: ap.Autapse(9, 18, structure="conv", shape=(3, 3), kernel=2, readout="linear"), "kernel must be odd"),
-    (lambda: ap.Autapse(3, 9, structure="tree", classes=2), "structure must be reservoir, mlp or conv, not 'tree'"),
-    (lambda: ap.Network([ap.Autapse(3, 9, classes=2), ap.Linear(2, 2), ap.LI()], steps=2), "comes nothing"),
-    (lambda: ap.Network([ap.Autapse(3, 9, structure="reservoir")], steps=2), "come pairs of Linear and LIF"),
-    (lambda: ap.Network.from_dict({"steps": 2, "layers": [{"autapse": {"inputs": 3, "nods": 4}}]}), "'nods'"),
-])  # fmt: skip
-def test_refused_in_one_sentence(make, message):
-    with pytest.raises(ap.SpecError) as caught:
-        make()
-    assert message in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_description_refuses_a_delay_before_the_first_node():
-    with pytest.raises(ValueError, match="delay 3 of node 2 reaches 1 before the first node"):
-        AutapseSpec(inputs=2, segments=(3,), edges=((), (), ((3, 0),)), structure="reservoir", weights=1,
-                    readout="linear")
 
 
 def test_prototypes_of_the_wrong_length():
