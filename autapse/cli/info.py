@@ -77,7 +77,7 @@ def info(
         result["checkpoint"] = {"network": _network(kept.network), "training": asdict(kept.training),
                                 "seed": kept.seed, "epoch": kept.epoch, "history": kept.history}
     if device is not None:
-        with given.opened(device, quiet=quiet) as opened:
+        with given.opened(device if network is None else given.for_network(device, network), quiet=quiet) as opened:
             if network is not None:
                 opened.load(network, None)
             result["device"] = opened.info()

@@ -142,16 +142,19 @@ def _autapse(net: str, data: Data | None, name: str) -> list[Autapse | Linear | 
     _, _, rest = net.partition(":")
     size, *words = rest.split(":")
     parts = size.split("+")
-    unknown = sorted(set(words) - {"mlp", "reservoir", "count", "prototype", "linear"})
-    if not all(part.isdecimal() for part in parts) or unknown:
+    structures, readouts = ([word for word in words if word in known] for known in (
+        ("mlp", "reservoir"), ("count", "prototype", "linear")))
+    reservoir = structures == ["reservoir"]
+    if (not all(part.isdecimal() for part in parts) or len(structures) > 1 or len(readouts) > 1
+            or len(structures) + len(readouts) < len(words) or (reservoir and len(parts) > 1)):
         raise SpecError(f"{name} must be such as autapse:256, autapse:156+100:prototype or autapse:256:reservoir, "
                         f"not {net!r}")
     inputs, classes = (data.train.inputs, max(2, data.classes)) if data is not None else (64, 10)
-    options: dict = {"structure": "reservoir"} if "reservoir" in words else {}
+    nodes = sum(map(int, parts))
+    options: dict = {"structure": "reservoir", "delays": min(8, nodes)} if reservoir else {}
     options |= {"segments": [int(part) for part in parts]} if len(parts) > 1 else {}
-    readouts = [word for word in words if word in ("count", "prototype", "linear")]
     options |= {"readout": readouts[0]} if readouts else {}
-    first = Autapse(inputs, sum(map(int, parts)), classes=classes, **options)
+    first = Autapse(inputs, nodes, classes=classes, **options)
     if first.spec.readout != "linear":
         return [first]
     return [first, Linear(first.spec.read_nodes, classes), LI(decay=0.5)]

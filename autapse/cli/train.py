@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ..sw_driver.checkpoint import load_checkpoint
 from ..sw_driver.data import load_data
 from ..sw_driver.devices.checked import CheckedDevice
 from ..sw_driver.errors import SpecError
@@ -91,19 +92,18 @@ def train(
     if out is not None:
         from ..sw_driver.report import require_report
         require_report()
-    network = None if resume is not None else given.network_of(net, steps=steps, decay=decay, data=source)
-    if network is not None:
-        device = given.for_network(device, network)
-        check = check and given.for_network(check, network)
+    kept = None if resume is None else load_checkpoint(resume)
+    network = given.network_of(net, steps=steps, decay=decay, data=source) if kept is None else kept.network
+    device = given.for_network(device, network)
+    check = check and given.for_network(check, network)
     with ExitStack() as stack:
         target = stack.enter_context(given.opened(device, quiet=quiet))
         checked = None
         if check is not None:
             target = checked = CheckedDevice(target, stack.enter_context(given.opened(check, quiet=quiet)))
-        if resume is not None:
-            trainer = Trainer.resume(resume, target)
+        if kept is not None:
+            trainer = Trainer.resume(kept, target)
         else:
-            assert network is not None
             trainer = Trainer(network, target, learning_rate=learning_rate, momentum=momentum, batch=batch, loss=loss,
                               loss_scale=loss_scale, seed=seed, other=other)
         # Not before: a refused run leaves nothing behind.

@@ -87,9 +87,6 @@ def test_without_net_the_data_decides(tmp_path, capsys):
     (["train", "--net", "64-0-10"], "outputs of Linear must be at least 1, not 0"),
     (["train", "--net", "32-8-10"], "training data has 64 inputs, the network 32"),
     (["train", "--net", "64-8-9"], "label 9, but the network has classes 0 to 8"),
-    (["train", "--net", "autapse:lots"], "--net must be such as autapse:256, autapse:156+100:prototype"),
-    (["train", "--net", "autapse:256:tree"], "--net must be such as autapse:256"),
-    (["train", "--net", "autapse:40:prototype"], "take loss 'prototype'"),
     (["train", "--net", "none.toml"], "cannot read --net none.toml: No such file or directory"),
     (["train", "--net", "none.py"], "there is no --net file none.py"),
     (["train", "--data", "mnist:nowhere"], "there is no directory nowhere"),
@@ -209,18 +206,6 @@ def test_verify_different_is_code_one(tmp_path, monkeypatch, capsys):
     assert made["first"]["values"][0] != made["first"]["values"][1]
 
 
-@pytest.mark.parametrize("net,more", [
-    ("autapse:24", []), ("autapse:14+10", ["--loss", "cross_entropy"]),
-    ("autapse:24:prototype", ["--loss", "prototype"]),
-    ("autapse:12:reservoir", ["--steps", 3])])  # fmt: skip
-def test_an_autapse_network_trains_and_verifies(tmp_path, capsys, net, more):
-    more = ["--net", net, *more]
-    code, text, _ = call(capsys, "train", "--limit", 40, "--epochs", 1, "--out", tmp_path / "run", *more)
-    assert code == 0 and "-autapse " in text and (tmp_path / "run" / "report.html").is_file()
-    code, text, _ = call(capsys, "verify", "--devices", "golden,golden:kernel=torch", "--limit", 16, *more)
-    assert code == 0 and text.count(" 0 differ") == len(text.splitlines()) - 1
-
-
 def test_info(tmp_path, capsys):
     assert call(capsys, "train", *SMALL, "--quiet", "--out", tmp_path)[0] == 0
     code, text, _ = call(capsys, "info", "--net", "7-5-3", "--steps", 6, "--device", "golden", "--checkpoint",
@@ -235,22 +220,3 @@ def test_info(tmp_path, capsys):
 def test_help_names_the_commands(capsys):
     code, text, _ = call(capsys, "--help")
     assert code == 0 and all(name in text for name in ("train", "verify", "info"))
-
-
-@pytest.mark.parametrize("net, lines", [
-    ("autapse:40", ["40 neurons", "layer 0: 64 x 10 + bias, autapse, 40 nodes"]),
-    ("autapse:40:prototype", ["40 neurons", "layer 0: 64 x 16 + bias, autapse, 40 nodes",
-                              "layer 1: 128 x 10, prototypes"]),
-    ("autapse:32:reservoir", ["42 neurons", "layer 0: 64 x 32 + bias, autapse, 32 nodes",
-                              "layer 1: 32 x 10 + bias, LI"]),
-])
-def test_info_tells_nodes_and_prototypes(capsys, net, lines):
-    code, text, errors = call(capsys, "info", "--net", net)
-    assert (code, errors) == (0, "") and all(line in text for line in lines)
-
-
-@pytest.mark.parametrize("command", [("estimate", "ulx3s-85f", "--net", "autapse:40"),
-                                     ("map", "autapse:40", "--mesh", "2x1")])
-def test_chips_of_layers_hold_no_autapse_network(capsys, command):
-    code, _, errors = call(capsys, *command)
-    assert code == 2 and "is an autapse network, which chips of layers do not hold; use the golden model" in errors
