@@ -1,87 +1,30 @@
-"""An autapse network on an autapse core: stretches of nodes of one kind, and where all words lie."""
+"""An autapse network on an autapse core: where all words lie."""
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...hw.autapse.registers import Flag
 from ...hw.contract.autapse import AutapseSpec
-from ...hw.contract.autapse_chip import (
-    HEADER,
-    SEGMENT_FIELDS,
-    SEGMENT_WORDS,
-    AutapseChip,
-)
+from ...hw.contract.autapse_chip import HEADER, SEGMENT_FIELDS, SEGMENT_WORDS, AutapseChip
 from ..errors import Misfit
+from .autapse_stretches import (
+    Stretch,
+    Tail,
+    check_room,
+    check_training,
+    edge_indices,
+    longest_delay,
+    longest_list,
+    stretches_of,
+)
 from .program import word
+
+__all__ = ["ONE", "AutapseProgram", "Tail"]
 
 ONE = 0x3C00
 MAP_BITS = 32
-_MOST_PIECES = 16   # of a segment: with more, each node gets weights of its own
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tail:
-    """The one layer that reads the nodes: integrators that do not spike."""
-
-    classes: int
-    decay: float
-    bias: bool
-
-
-@dataclass(kw_only=True)
-class Stretch:
-    """Nodes in a row whose sources are found in one way."""
-
-    first: int
-    last: int               # behind the last node
-    dense: tuple[int, int] | None = None    # nodes that all of them take: from, to
-    delays: tuple[int, ...] = ()            # what they keep together
-    shared: bool = False                    # one weight per delay
-    tail: bool = False
-    fields: dict[str, int] = field(default_factory=dict)
-    # Where words of the network's state lie: (state's indices, addresses, places of other copies)
-    words: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
-
-    @property
-    def nodes(self) -> int:
-        return self.last - self.first
-
-
-def stretches_of(spec: AutapseSpec, tail: Tail | None) -> list[Stretch]:
-    """The network's nodes, cut where their sources change."""
-    borders = sorted({0, spec.nodes, spec.input_nodes, spec.read_from, *spec.starts()})
-    found: list[Stretch] = []
-    for first, last in itertools.pairwise(borders):
-        found += _pieces(spec, first, last)
-    if tail:
-        found.append(Stretch(first=0, last=tail.classes, dense=(spec.read_from, spec.nodes), tail=True))
-    return found
-
-
-def _pieces(spec: AutapseSpec, first: int, last: int) -> list[Stretch]:
-    edges = spec.edges[first:last]
-    if not any(edges):
-        return [Stretch(first=first, last=last)]
-    sources = [[first + place - delay for delay, _ in pairs] for place, pairs in enumerate(edges)]
-    low, high = min(sources[0], default=0), max(sources[0], default=-1) + 1
-    whole = list(range(high - 1, low - 1, -1))
-    if first >= spec.input_nodes and 0 <= low < high <= first and all(row == whole for row in sources):
-        return [Stretch(first=first, last=last, dense=(low, high))]
-    pieces, begin, seen = [], first, {}
-    for place, pairs in enumerate(edges):
-        if any(seen.get(delay, weight) != weight for delay, weight in pairs):
-            pieces.append(Stretch(first=begin, last=first + place, delays=tuple(sorted(seen)), shared=True))
-            begin, seen = first + place, {}
-        seen |= dict(pairs)
-    pieces.append(Stretch(first=begin, last=last, delays=tuple(sorted(seen)), shared=True))
-    if len(pieces) <= min(_MOST_PIECES, max(1, (last - first) // 4)):
-        return pieces
-    delays = sorted({delay for pairs in edges for delay, _ in pairs})
-    return [Stretch(first=first, last=last, delays=tuple(delays))]
 
 
 class AutapseProgram:
@@ -105,50 +48,10 @@ class AutapseProgram:
         self.stretches = stretches_of(spec, tail)
         self.classes = tail.classes if tail else spec.classes
         self._image: dict[int, int] = {}
-        self._check()
+        check_room(spec, self.stretches, chip, classes=self.classes, tail=tail)
+        if batch:
+            check_training(spec, self.stretches, chip)
         self._lay_out()
-
-    # Refusals
-
-    def _check(self):
-        spec, chip = self.spec, self.chip
-        for name, asked, there, change in (
-                ("segments", len(self.stretches), chip.segments, "a chip with more, segments="),
-                ("line", spec.longest, chip.line, "shorter delays or a longer line, line="),
-                ("events", max(spec.inputs, *(s.dense[1] - s.dense[0] for s in self.stretches if s.dense), 1),
-                 chip.events, "fewer sources or a longer list, events="),
-                ("readouts", self.classes, chip.readouts, "fewer classes or more room for them, readouts=")):
-            line_used = name != "line" or any(s.delays for s in self.stretches)
-            if line_used and asked > there:
-                raise Misfit(f"this autapse network asks for {asked} {name}, the chip has {there}; take "
-                             f"{change}{asked}")
-        last = self.stretches[-1]
-        if spec.readout == "count" and self.tail is None and last.nodes != spec.classes:
-            raise Misfit(f"an autapse core counts the spikes of nodes of one kind, but the {spec.classes} nodes read "
-                         "here are of several; read them with readout='linear' or 'prototype'")
-        if self.batch:
-            self._check_training()
-
-    def _check_training(self):
-        if not self.chip.training:
-            raise Misfit("this chip was built without training; take one with training=true")
-        if self.tail and not self.spec.trainable:
-            return
-        for stretch in self.stretches:
-            if stretch.delays or (stretch.dense is None and stretch.first >= self.spec.input_nodes):
-                raise Misfit("an autapse core trains perceptrons and the layer that reads a recurrent network, not "
-                             f"nodes {stretch.first} to {stretch.last - 1}, whose weights are shared or few; train "
-                             "this network on the golden model")
-            shared = spec_indices(self.spec, stretch)
-            if stretch.dense and not stretch.tail and len(np.unique(shared)) < shared.size:
-                raise Misfit(f"an autapse core trains weights of one edge each, and nodes {stretch.first} to "
-                             f"{stretch.last - 1} share theirs; train this network on the golden model")
-        for stretch, behind in itertools.pairwise(self.stretches):
-            if behind.dense != (stretch.first, stretch.last):
-                raise Misfit(f"an autapse core trains a perceptron segment by segment, but nodes {behind.first} to "
-                             f"{behind.last - 1} take other spikes than the segment before; train on the golden model")
-        if self.spec.input == "pixel":
-            raise Misfit("an autapse core does not train the one weight of input='pixel'; use the golden model")
 
     # Layout
 
@@ -296,7 +199,7 @@ class AutapseProgram:
         elif listed:
             index = np.arange(spec.inputs)[:, None] * spec.input_nodes + np.arange(stretch.first, stretch.last)[None, :]
         elif stretch.dense:
-            index = spec.input_weights + spec_indices(spec, stretch)
+            index = spec.input_weights + edge_indices(spec, stretch)
         else:
             index = np.zeros((0, n), int)
         if sources:
@@ -335,11 +238,9 @@ class AutapseProgram:
 
     def needs(self) -> dict[str, int]:
         """Capacity of the least chip that holds the network, rounded up to powers of two."""
-        spec = self.spec
-        sources = max([spec.inputs, *(s.dense[1] - s.dense[0] for s in self.stretches if s.dense)])
-        delayed = spec.longest if any(s.delays for s in self.stretches) else 1
-        needs = {"line": max(delayed, 16), "events": max(sources, 2), "segments": len(self.stretches),
-                 "readouts": self.classes, "words": self._next}
+        spec, stretches = self.spec, self.stretches
+        needs = {"line": max(longest_delay(spec, stretches), 16), "events": max(longest_list(spec, stretches), 2),
+                 "segments": len(stretches), "readouts": self.classes, "words": self._next}
         needs = {name: 1 << (value - 1).bit_length() for name, value in needs.items()}
         return needs | {"code_words": 1 << (self.code_words - 1).bit_length() if self.code_words else 0}
 
@@ -371,15 +272,3 @@ class AutapseProgram:
         if not at:
             return np.zeros(0, int), np.zeros(0, int)
         return np.concatenate(index), np.concatenate(at)
-
-
-
-def spec_indices(spec: AutapseSpec, stretch: Stretch) -> np.ndarray:
-    """Edge weight of every (source, node) of a stretch that takes all of them."""
-    if stretch.tail or stretch.dense is None:
-        return np.zeros((0, 0), int)
-    # Delays ascend, so sources descend.
-    rows = [[weight for _, weight in reversed(pairs)] for pairs in spec.edges[stretch.first:stretch.last]]
-    return np.array(rows).T
-
-
