@@ -17,6 +17,7 @@ from .autapse_stretches import (
     edge_indices,
     longest_delay,
     longest_list,
+    side_by_side,
     stretches_of,
 )
 from .program import word
@@ -63,12 +64,14 @@ class AutapseProgram:
         self._image[ones] = 0xFFFF
         self.inputs_at = self._take(spec.inputs * steps)
         trained = self._trained()
+        beside = side_by_side(spec, self.stretches, units)
         self.padded: list[int] = []
         width = 0
-        for stretch in self.stretches:
-            self.padded.append(width)
-            width += -(-stretch.nodes // units) * units
-        self.width = width
+        for stretch, together in zip(self.stretches, beside, strict=True):
+            row = units if together else 1
+            self.padded.append(-(-width // row) * row)
+            width = self.padded[-1] + -(-stretch.nodes // row) * row
+        self.width = width = -(-width // units) * units
         self.spikes_at = self._take(width * steps)
         keep = bool(self.batch or self.tail)
         self.membranes_at = self._take(width * steps) if keep else 0
@@ -79,7 +82,7 @@ class AutapseProgram:
         self.history_log = max(words - 1, 0).bit_length()
         row = 2 << self.history_log
         for index, stretch in enumerate(self.stretches):
-            self._place(index, stretch, learns=index >= len(self.stretches) - trained)
+            self._place(index, stretch, learns=index >= len(self.stretches) - trained, beside=beside[index])
         first = self._next
         for stretch in self.stretches[len(self.stretches) - trained:] if self.batch else []:
             stretch.fields["history"] = self._take(row * stretch.fields["inputs"])
@@ -131,7 +134,7 @@ class AutapseProgram:
         self._next = at + count
         return at
 
-    def _place(self, index: int, stretch: Stretch, *, learns: bool):
+    def _place(self, index: int, stretch: Stretch, *, learns: bool, beside: bool):
         spec, units, tail = self.spec, self.chip.units, self.tail
         n, padded = stretch.nodes, -(-stretch.nodes // units) * units
         takes_inputs = not stretch.tail and stretch.first < spec.input_nodes
@@ -158,7 +161,6 @@ class AutapseProgram:
                  | Flag.MEMBRANES * bool(self.membranes_at and (self.batch or stretch.tail))
                  | Flag.MASKS * bool(self.masks_at and learns)
                  | Flag.CODE * (spec.readout == "prototype" and stretch.first >= spec.read_from and not stretch.tail))
-        beside = not spec.leak and not stretch.delays and spec.input != "pixel" and units > 1
         flags |= Flag.BESIDE * beside
         if takes_inputs and spec.input == "pixel":
             flags |= Flag.STATE

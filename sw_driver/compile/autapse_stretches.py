@@ -83,6 +83,21 @@ def edge_indices(spec: AutapseSpec, stretch: Stretch) -> np.ndarray:
     return np.array(rows).T
 
 
+def side_by_side(spec: AutapseSpec, stretches: Sequence[Stretch], units: int) -> list[bool]:
+    """Which stretches are taken by all units at once; each begins a row of the memory, and its last row may have gaps.
+
+    A list of events has no gaps: where it is made of several stretches, one unit takes those.
+    """
+    beside = [units > 1 and not spec.leak and not stretch.delays and spec.input == "dense" for stretch in stretches]
+    for reader in stretches:
+        if reader.dense:
+            read = [index for index, stretch in enumerate(stretches) if not stretch.tail
+                    and stretch.first < reader.dense[1] and stretch.last > reader.dense[0]]
+            for index in read if len(read) > 1 else []:
+                beside[index] = False
+    return beside
+
+
 def longest_list(spec: AutapseSpec, stretches: Sequence[Stretch]) -> int:
     """Sources of the longest list of events; the one input of a node of input='pixel' needs no list."""
     return max(spec.inputs if spec.input == "dense" else 0, *(s.dense[1] - s.dense[0] for s in stretches if s.dense), 0)

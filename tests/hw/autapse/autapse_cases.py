@@ -23,6 +23,7 @@ def specs() -> dict[str, tuple[AutapseSpec, Tail | None]]:
     random, random_weights = reservoir_edges(21, (1, 2, 5, 17, 21))
     shared, shared_weights = reservoir_edges(19, (3, 16, 18), time_invariant=True)
     conv, conv_weights = convolution_edges(4, 5, (1, 2))
+    maps, maps_weights = convolution_edges(3, 3, (1, 2, 2))
     graph, _ = ordered_edges(6, [(0, 3), (5, 1), (3, 1), (1, 2), (4, 2), (0, 2)])
     return {
         "mlp": (AutapseSpec(inputs=9, segments=(7, 5, 3), edges=mlp, structure="mlp", weights=mlp_weights,
@@ -46,6 +47,9 @@ def specs() -> dict[str, tuple[AutapseSpec, Tail | None]]:
         "conv": (AutapseSpec(inputs=20, segments=(20, 40), edges=conv, structure="conv", weights=conv_weights,
                              input="pixel", bias=False, read_from=20, readout="prototype", classes=3, threshold=0.5),
                  None),
+        # Kernels of two maps, so that the nodes read are of two stretches.
+        "maps": (AutapseSpec(inputs=9, segments=(9, 18, 18), edges=maps, structure="conv", weights=maps_weights,
+                             input="pixel", read_from=27, readout="linear"), Tail(classes=3, decay=0.5, bias=True)),
         "graph": (AutapseSpec(inputs=5, segments=(6,), edges=graph, structure="mlp", weights=6, read_from=4, classes=2,
                               leak=0.5), None),
     }

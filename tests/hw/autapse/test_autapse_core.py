@@ -15,7 +15,7 @@ from autapse_cases import SlowNetwork, as_words, random_state, runner, specs, st
 from autapse_slow import updated
 
 SEED, STEPS = 2603, 3
-FORWARD = {1: tuple(specs()), 4: ("mlp", "mlp prototypes", "mlp leaking", "reservoir", "conv")}
+FORWARD = {1: tuple(specs()), 4: ("mlp", "mlp prototypes", "mlp leaking", "reservoir", "conv", "maps")}
 TRAINED = ("mlp", "mlp leaking", "mlp soft", "mlp linear", "reservoir", "reservoir shared")
 
 
