@@ -119,7 +119,8 @@ class NodeEngine(wiring.Component):
         base, ahead, position = Signal(16), Signal(16), Signal(16)
 
         m.d.comb += [self.o_busy.eq(1), base.eq(r[Give.BIAS]), ahead.eq(position), self.o_address.eq(base + ahead)]
-        with m.If(asking):
+        stateful = Signal()     # what is asked for is no synapse
+        with m.If(asking & ~stateful):
             m.d.sync += self.o_visits.eq(self.o_visits + 1)
 
         with m.If(list_stage):
@@ -146,7 +147,7 @@ class NodeEngine(wiring.Component):
                 m.d.comb += [asking.eq(flag(Flag.BIAS)), self.o_list_first.eq(1)]
                 m.next = "STATE"
             with m.State("STATE"):
-                m.d.comb += [asking.eq(flag(Flag.STATE)), base.eq(r[Give.STATE])]
+                m.d.comb += [asking.eq(flag(Flag.STATE)), stateful.eq(1), base.eq(r[Give.STATE])]
                 m.d.sync += [rank.eq(r[Give.EDGES]), turned.eq(0)]
                 m.next = "EVENTS"
                 with m.If(~flag(Flag.LIST)):

@@ -103,7 +103,7 @@ async def segments_are_those_of_the_rules(dut):
         # What the unit kept and what lies on the line go on, unless they begin anew.
         neuron.passed = membrane = 0 if begin else membrane
         neuron.spikes = [] if clear else line
-        expected, cycles, group = {}, 1, UNITS if beside else 1
+        expected, cycles, visits, group = {}, 1, 0, UNITS if beside else 1
         for first in range(0, nodes, group):
             slowest = 0
             for node in range(first, min(first + group, nodes)):
@@ -122,6 +122,7 @@ async def segments_are_those_of_the_rules(dut):
                 seen["visited"] += len(hits)
                 seen["leak"] += bool(neuron.v)
             cycles += 7 + min(group, nodes - first) + slowest
+            visits += bias + len(fired) + (len(hits) if delays else 0)
             if sources:
                 cycles += 1 + len(fired)
             if delays:
@@ -136,6 +137,7 @@ async def segments_are_those_of_the_rules(dut):
             found = await chip.read(at)
             assert found == value, f"word {at} of {nodes} nodes is {found:#x}, not {value:#x}: {flags!r}, {delays}"
         assert taken == cycles, f"{taken} cycles, not {cycles}: {flags!r}, {nodes} nodes, {delays}"
+        assert int(dut.o_visits.value) == visits, f"{int(dut.o_visits.value)} visits, not {visits}: {flags!r}"
         for name, happened in (("beside", beside), ("delays", delays), ("border", border), ("events", fired),
                                ("soft", neuron.soft), ("silent", not neuron.spiking)):
             seen[name] += bool(happened)

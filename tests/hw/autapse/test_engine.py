@@ -28,7 +28,7 @@ class EngineAlone(wiring.Component):
         super().__init__({
             "i_give": In(1), "i_at": In(5), "i_data": In(16), "o_busy": Out(1),
             "i_write": In(1), "i_look": In(1), "i_address": In(16), "i_word": In(16), "o_word": Out(16),
-            "i_empty": In(1), "i_event": In(1), "i_step": In(16),
+            "i_empty": In(1), "i_event": In(1), "i_step": In(16), "o_visits": Out(16),
         })
 
     def elaborate(self, platform):
@@ -41,7 +41,7 @@ class EngineAlone(wiring.Component):
         asked, answer = engine.o_lent, engine.i_lent
         m.d.comb += [
             engine.i_give.eq(self.i_give), engine.i_at.eq(self.i_at), engine.i_data.eq(self.i_data),
-            self.o_busy.eq(engine.o_busy),
+            self.o_busy.eq(engine.o_busy), self.o_visits.eq(engine.o_visits),
             events.i_empty.eq(self.i_empty), events.i_pass.eq(self.i_event), events.i_word.eq(self.i_word),
             events.i_step.eq(self.i_step), events.i_first.eq(engine.o_list_first),
             events.i_next.eq(engine.o_list_next), engine.i_list_offset.eq(events.o_offset),
