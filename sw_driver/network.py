@@ -336,7 +336,11 @@ class TrainingSpec:
                             "2^40 apart, beyond the chip's optimiser; bring them closer")
 
     def check(self, network: Network) -> None:
-        """Refuses a loss scale whose factor 2·S/(C·T) binary16 cannot hold for this network, and a loss not for it."""
+        """Refuses a loss scale whose factor 2·S/(C·T) binary16 cannot hold for this network, a loss not for it, and a
+        network in which nothing would learn."""
+        if network.autapse is not None and not network.autapse.trainable and len(network.layers) == 1:
+            raise SpecError(f"nothing of {network} learns: an autapse network with recurrent or carry has no backward "
+                            "pass; leave them out, or read it with readout='linear' or 'prototype'")
         if (self.loss == "prototype") != (network.prototypes is not None):
             raise SpecError(f"loss {self.loss!r} does not fit a network read "
                             + ("by prototypes; take loss 'prototype'" if network.prototypes else "without prototypes"))

@@ -44,6 +44,13 @@ def test_loss_and_readout_must_fit():
             ap.Trainer(ap.Network([ap.Autapse(3, 5, classes=2)], steps=2), device, loss="prototype")
 
 
+@pytest.mark.parametrize("flag", ["carry", "recurrent"])
+def test_a_network_in_which_nothing_learns_is_refused(flag):
+    network = ap.Network([ap.Autapse(3, 5, classes=2, **{flag: True})], steps=2)
+    with ap.open("golden") as device, pytest.raises(ap.SpecError, match="nothing of 3-autapse mlp 3.2 learns"):
+        ap.Trainer(network, device)
+
+
 def test_delays():
     assert select_delays(9, 3, select="most") == [1, 2, 3]
     chosen = select_delays(256, 8, seed=3)
