@@ -59,11 +59,12 @@ class AutapseProgram:
     def _lay_out(self):
         spec, chip, units, steps = self.spec, self.chip, self.chip.units, self.steps
         self._next = chip.errors_at
-        self.given = self._take(self.classes if not self.batch else self.read_nodes * steps, 1)
-        ones = self._take(1)
-        self._image[ones] = 0xFFFF
+        self.trained = self._trained()
+        learning = self.stretches[len(self.stretches) - self.trained:]
+        self.given = self._take(self.read_nodes * steps if learning else self.classes, 1)
+        self._ones = self._take(1)
+        self._image[self._ones] = 0xFFFF
         self.inputs_at = self._take(spec.inputs * steps)
-        trained = self._trained()
         beside = side_by_side(spec, self.stretches, units)
         self.padded: list[int] = []
         width = 0
@@ -71,27 +72,13 @@ class AutapseProgram:
             row = units if together else 1
             self.padded.append(-(-width // row) * row)
             width = self.padded[-1] + -(-stretch.nodes // row) * row
-        self.width = width = -(-width // units) * units
-        self.spikes_at = self._take(width * steps)
-        keep = bool(self.batch or self.tail)
-        self.membranes_at = self._take(width * steps) if keep else 0
-        self.masks_at = self._take(width * steps) if self.batch else 0
-        batch_steps = self.batch * steps
-        self.batch_steps = batch_steps
-        words = -(-batch_steps // MAP_BITS)
-        self.history_log = max(words - 1, 0).bit_length()
-        row = 2 << self.history_log
+        self.width = -(-width // units) * units
+        self.spikes_at = self._take(self.width * steps)
+        self.membranes_at = self._take(self.width * steps) if self.batch or self.tail else 0
+        self.masks_at = self._take(self.width * steps) if learning else 0
         for index, stretch in enumerate(self.stretches):
-            self._place(index, stretch, learns=index >= len(self.stretches) - trained, beside=beside[index])
-        first = self._next
-        for stretch in self.stretches[len(self.stretches) - trained:] if self.batch else []:
-            stretch.fields["history"] = self._take(row * stretch.fields["inputs"])
-            stretch.fields["active"] = self._take(row * stretch.nodes)
-            stretch.fields["active_end"] = stretch.fields["active"] + row * stretch.nodes
-        count = self._next - first
-        for stretch in self.stretches[len(self.stretches) - trained:] if self.batch else []:
-            stretch.fields["errors"] = self._take(batch_steps * stretch.nodes + 1)
-            stretch.fields["errors_end"] = stretch.fields["errors"] + batch_steps * stretch.nodes
+            self._place(index, stretch, learns=index >= len(self.stretches) - self.trained, beside=beside[index])
+        self._histories(learning)
         self.code_words = -(-spec.code_bits(steps) // 16) if spec.readout == "prototype" else 0
         if self.code_words > chip.code_words:
             raise Misfit(f"prototypes of {self.code_words} words are longer than the chip's {chip.code_words}; take a "
@@ -100,10 +87,36 @@ class AutapseProgram:
         if self._next > chip.words:
             raise Misfit(f"this autapse network asks for {self._next} words of memory, the chip has {chip.words}; take "
                          "a smaller network, shorter samples or smaller batches")
-        header = {"inputs_step": spec.inputs, "nodes_step": width, "trained": trained, "ones": ones,
-                  "histories": first, "history_words": count, "read": int(spec.readout != "prototype"),
-                  "prototypes": self.prototypes_at, "code_words": self.code_words}
-        self.set_header(header)
+        self._write_fields()
+
+    def _trained(self) -> int:
+        """Stretches, from the last one back, whose weights the chip trains; prototypes are the host's."""
+        if not self.batch:
+            return 0
+        return len(self.stretches) if self.spec.trainable else int(self.tail is not None)
+
+    def _histories(self, learning: Sequence[Stretch]):
+        """A batch's spikes, those that are active among them, and errors, of the stretches that learn."""
+        self.batch_steps = batch_steps = self.batch * self.steps
+        self.history_log = max(-(-batch_steps // MAP_BITS) - 1, 0).bit_length()
+        row, first = 2 << self.history_log, self._next
+        for stretch in learning:
+            stretch.fields["history"] = self._take(row * stretch.fields["inputs"])
+            stretch.fields["active"] = self._take(row * stretch.nodes)
+            stretch.fields["active_end"] = stretch.fields["active"] + row * stretch.nodes
+        self._cleared = first, self._next - first
+        for stretch in learning:
+            stretch.fields["errors"] = self._take(batch_steps * stretch.nodes + 1)
+            stretch.fields["errors_end"] = stretch.fields["errors"] + batch_steps * stretch.nodes
+
+    def _write_fields(self):
+        """The header, and a row of fields per segment."""
+        spec, chip, (histories, count) = self.spec, self.chip, self._cleared
+        for name, value in {
+                "inputs_step": spec.inputs, "nodes_step": self.width, "trained": self.trained, "ones": self._ones,
+                "histories": histories, "history_words": count, "read": int(spec.readout != "prototype"),
+                "prototypes": self.prototypes_at, "code_words": self.code_words}.items():
+            self._image[HEADER.index(name)] = value & 0xFFFF
         for index, stretch in enumerate(self.stretches):
             at = chip.segments_at + SEGMENT_WORDS * index
             for place, name in enumerate(SEGMENT_FIELDS):
@@ -114,19 +127,10 @@ class AutapseProgram:
         """Errors that are given per sweep."""
         return self.tail.classes if self.tail else self.spec.read_nodes
 
-    def set_header(self, values: dict[str, int]):
-        for name, value in values.items():
-            self._image[HEADER.index(name)] = value & 0xFFFF
-
     def given_words(self, *, per_step: bool) -> tuple[int, np.ndarray]:
         """Where the header's fields about given errors lie, and their words."""
         step = self.read_nodes if per_step else 0
         return HEADER.index("given_last"), np.array([step * (self.steps - 1), step], np.uint16)
-
-    def _trained(self) -> int:
-        if not self.batch:
-            return 0
-        return len(self.stretches) if self.spec.trainable else 1
 
     def _take(self, count: int, align: int | None = None) -> int:
         align = align or self.chip.units

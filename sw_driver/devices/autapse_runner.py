@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...hw.contract.autapse import check_prototypes
 from ...hw.contract.autapse_chip import MAGIC, MEMORY, AutapseChip
 from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION
 from ...hw.contract.program import COUNTERS, ENGINES, REGISTERS, Run, Space, offsets
@@ -54,6 +55,7 @@ class AutapseRunner:
     def __init__(self, bus: Bus, program: AutapseProgram):
         self.bus, self.program = bus, program
         self._pixel = ONE
+        self._kept: dict[bool, Words] = {}
         self._seen = np.zeros(len(COUNTERS), np.int64)
         self.totals = np.zeros(len(COUNTERS), np.int64)
         for at, words in program.image():
@@ -92,7 +94,7 @@ class AutapseRunner:
             self._scatter(*self.program.learned(name, tail=tail), half(getattr(words, name), name))
         if not tail and spec.input == "pixel":
             self._pixel = int(half(words.weights, "weights")[:1].view(np.uint16)[0])
-        self._kept = getattr(self, "_kept", {}) | {tail: words}
+        self._kept[tail] = words
 
     def read_words(self, *, tail: bool = False) -> Words:
         """The whole state back; words that no edge names, and those that the chip does not train, as they were."""
@@ -107,7 +109,8 @@ class AutapseRunner:
         return found
 
     def write_prototypes(self, prototypes: np.ndarray):
-        """Bits (classes, code bits) of 0 and 1."""
+        """Bits (classes, code bits) of 0 and 1; a ValueError for others."""
+        check_prototypes(self.program.spec, prototypes.tolist(), self.program.steps)
         bits = np.asarray(prototypes, np.uint8)
         padded = np.zeros((len(bits), 16 * self.program.code_words), np.uint8)
         padded[:, :bits.shape[1]] = bits
@@ -182,7 +185,7 @@ class AutapseRunner:
         """Forward and backward of a batch: readouts, and whether a rounding saturated.
 
         `error(readouts, index)` gives float16 (nodes read,), or (T, nodes read), loss scale included. `keep(index)` is
-        called after each sample.
+        called after each sample. Where the chip trains nothing, for prototypes are the host's, it goes forward alone.
         """
         chip, program, results = self.program.chip, self.program, []
         self.write_registers(registers)
@@ -199,9 +202,10 @@ class AutapseRunner:
                 self.bus.run(clear | Run.FORWARD, index * program.steps)
                 results.append(self._readout(self._queue()))
                 given = half(error(results[-1], index), "errors")
-                self._write_given(per_step=given.ndim == 2)
-                self.bus.write(MEMORY, program.given, given.reshape(-1).view(np.uint16))
-                self.bus.run(Run.BACKWARD, index * program.steps)
+                if program.trained:
+                    self._write_given(per_step=given.ndim == 2)
+                    self.bus.write(MEMORY, program.given, given.reshape(-1).view(np.uint16))
+                    self.bus.run(Run.BACKWARD, index * program.steps)
             if keep:
                 keep(index)
         self.count()
@@ -213,9 +217,10 @@ class AutapseRunner:
 
     def update(self, registers: dict[str, int]) -> bool:
         """Applies the batch; whether a rounding saturated."""
-        self.write_registers(registers)
-        self.bus.run(Run.UPDATE, 0)
-        self.count()
+        if self.program.trained:
+            self.write_registers(registers)
+            self.bus.run(Run.UPDATE, 0)
+            self.count()
         return self.overflow()
 
     def overflow(self) -> bool:

@@ -26,6 +26,8 @@ def networks() -> dict[str, tuple[ap.Network, str, float]]:
         "prototypes": (ap.Network([ap.Autapse(20, 40, classes=4, readout="prototype")], steps=2), "prototype", 0.5),
         "reservoir": (ap.Network([ap.Autapse(20, 31, structure="reservoir", delays=5, carry=True), ap.Linear(31, 4),
                                   ap.LI(decay=0.5)], steps=3), "mse", 0.5),
+        "reservoir and prototypes": (ap.Network([ap.Autapse(20, 31, structure="reservoir", delays=5, classes=4,
+                                                            readout="prototype")], steps=3), "prototype", 0.5),
     }
 
 

@@ -116,6 +116,16 @@ def _loss(y: int, target: int, registers: dict[str, int]) -> int:
     return encode(decode(registers["error_gain"]) * decode(residual), fraction=48)[0]
 
 
+def test_prototypes_of_another_length_are_refused(chip):
+    bus, config = chip
+    spec, tail = specs()["mlp prototypes"]
+    there = runner(bus, config, spec, tail, random_state(np.random.default_rng(SEED), spec, tail), steps=STEPS)
+    there.write_prototypes(np.zeros((4, 24), np.uint8))
+    for shape, sentence in (((4, 23), "prototype 0 must have 24 bits"), ((3, 24), "one prototype for each of 4")):
+        with pytest.raises(ValueError, match=sentence):
+            there.write_prototypes(np.zeros(shape, np.uint8))
+
+
 def test_chip_sees_one_wrong_weight(chip):
     bus, config = chip
     spec, tail = specs()["mlp"]
