@@ -8,7 +8,7 @@ import torch
 from ...verification.golden.model import Autapse, Golden, Layer, NoKernel, Rules
 from ..autapse_layers import AutapseLayer
 from ..device import BatchResult, Device, checked_spikes
-from ..errors import DeviceError
+from ..errors import DeviceError, Misfit
 from ..half import half, half_scalar
 from ..network import LayerState, checked_state
 from ..prototypes import Prototypes
@@ -41,7 +41,10 @@ class GoldenDevice(Device):
 
     def load(self, network, training):
         read = network.prototypes
-        layers = [_layer(spec) for spec in network.layers if spec is not read]
+        try:
+            layers = [_layer(spec) for spec in network.layers if spec is not read]
+        except ValueError as error:
+            raise Misfit(f"the golden model cannot compute {network}: {error}") from None
         self._prototypes = None if read is None else Prototypes(read, training)
         if training is None:
             rules = Rules(steps=network.steps)
@@ -92,7 +95,7 @@ class GoldenDevice(Device):
         chunk = max(1, _CHUNK_VALUES // (widest * self._network.steps))
         parts = [self._readouts(spikes[start:start + chunk], keep=False)
                  for start in range(0, len(spikes), chunk)]
-        return torch.cat([torch.from_numpy(part) for part in parts]).numpy()
+        return np.concatenate([np.zeros((0, self._network.classes), np.int64), *parts])
 
     def _readouts(self, spikes: np.ndarray, *, keep: bool) -> np.ndarray:
         golden = self._model()

@@ -44,6 +44,19 @@ def test_loss_and_readout_must_fit():
             ap.Trainer(ap.Network([ap.Autapse(3, 5, classes=2)], steps=2), device, loss="prototype")
 
 
+def test_more_inputs_than_a_sum_is_exact_for_are_refused():
+    network = ap.Network([ap.Autapse(8192, 9, classes=2)], steps=1)
+    with ap.open("golden") as device, pytest.raises(ap.Misfit, match="a node may take at most 8192 terms, not 8201"):
+        device.load(network, None)
+
+
+def test_no_samples_have_no_readouts():
+    network = ap.Network([ap.Autapse(3, 9, classes=2, readout="prototype")], steps=2)
+    with ap.open("golden") as device:
+        device.load(network, None)
+        assert device.infer(np.zeros((0, 2, 3), np.uint8)).shape == (0, 2)
+
+
 @pytest.mark.parametrize("flag", ["carry", "recurrent"])
 def test_a_network_in_which_nothing_learns_is_refused(flag):
     network = ap.Network([ap.Autapse(3, 5, classes=2, **{flag: True})], steps=2)
