@@ -3,6 +3,7 @@
 from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
 
 from ..boards.board import LIGHTS, Board
+from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from .pll import PLLS
 from .top import Top
@@ -30,7 +31,7 @@ class BoardTop(Elaboratable):
         If that clock, or that rate of it, cannot be had.
     """
 
-    def __init__(self, board: Board, config: ChipConfig, *, clock_hz: float, baud: int | None = None):
+    def __init__(self, board: Board, config: ChipConfig | AutapseChip, *, clock_hz: float, baud: int | None = None):
         self.board, self.config = board, config
         self.pll = PLLS[board.device.family](board.clock_hz, clock_hz)
         self.settings = self.pll.compute()

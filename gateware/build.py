@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..boards.board import Board
+from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from . import constraints, flow
 from .board_top import BoardTop
@@ -67,8 +68,8 @@ class Progress:
             self._say("done", 1.0)
 
 
-def build(board: Board, config: ChipConfig, *, folder: Path, clock_hz: float | None = None, baud: int | None = None,
-          seed: int = 1, tools: str = "auto", cells: int = 20000, say=None) -> dict:
+def build(board: Board, config: ChipConfig | AutapseChip, *, folder: Path, clock_hz: float | None = None,
+          baud: int | None = None, seed: int = 1, tools: str = "auto", cells: int = 20000, say=None) -> dict:
     """Builds a board's bitstream into `folder`; for a Xilinx board a project for Vivado and an estimate by Yosys.
 
     Parameters

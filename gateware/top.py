@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..boards.board import LIGHTS
+from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from .chip import Chip
 from .mesh_chip import MeshChip
@@ -46,7 +47,7 @@ class Top(wiring.Component):
     o_tx: Out(1, init=1)
     o_lights: Out(len(LIGHTS))
 
-    def __init__(self, config: ChipConfig, *, clock_hz: float, baud: int | None = None):
+    def __init__(self, config: ChipConfig | AutapseChip, *, clock_hz: float, baud: int | None = None):
         self.config, self.clock_hz, self.baud = config, clock_hz, baud
         self._period = None if baud is None else period_of(clock_hz, baud)
         super().__init__()
@@ -54,8 +55,9 @@ class Top(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.uart = uart = Uart(period=self._period)
-        kind = Chip if self.config.nodes == 1 else MeshChip
-        m.submodules.chip = chip = kind(self.config, status=True)
+        config = self.config
+        mesh = isinstance(config, ChipConfig) and config.nodes > 1
+        m.submodules.chip = chip = MeshChip(config, status=True) if mesh else Chip(config, status=True)
         connect(m, uart.o_line, chip.i_line)
         connect(m, chip.o_line, uart.i_line)
         status = chip.o_status

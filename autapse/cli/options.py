@@ -81,9 +81,9 @@ def on_mesh(name: str, *, mesh: str | None, lanes: int | None, place: str | None
 
 
 def for_network(name: str, network: Network) -> str:
-    """The device's name; a simulated chip gets the core that the network asks for, unless one is named."""
+    """The device's name; a chip, of a board or simulated, has the core that the network asks for if none is named."""
     kind, _, rest = name.partition(":")
-    if kind != "sim" or network.autapse is None or "core=" in rest:
+    if kind not in ("sim", "serial") or network.autapse is None or "core=" in rest:
         return name
     return kind + ":" + ",".join([*filter(None, [rest]), "core=autapse"])
 

@@ -1,9 +1,7 @@
-"""The simulated chip with an autapse core, for networks that begin with an Autapse."""
+"""A chip with an autapse core, for networks that begin with an Autapse, whatever it is reached through."""
 
+import abc
 from collections.abc import Callable
-from dataclasses import fields, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +13,8 @@ from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
 from ..network import LayerState, Network, checked_state
 from ..prototypes import Prototypes
-from .autapse_runner import AutapseRunner, Words, read_identity
-from .simulator import start_simulator, statistics
+from .autapse_runner import AutapseRunner, Words
 
-_FIELDS = tuple(field.name for field in fields(AutapseChip) if field.name != "training")
 _PARTS = (("weights", "weight", "bias"), ("remainders", "remainder", "bias_remainder"),
           ("momenta", "momentum", "bias_momentum"))
 
@@ -56,9 +52,9 @@ class AutapseDevice(Device):
         self._prototypes: Prototypes | None = None
         self._pending: int | None = None
 
+    @abc.abstractmethod
     def connect(self, program: Callable[[AutapseChip], AutapseProgram], units: int) -> tuple[Bus, AutapseChip]:
         """The bus of a chip for a program, and what the chip is; `units` is what the network was made for."""
-        raise NotImplementedError
 
     def load(self, network, training):
         if training is not None:
@@ -71,10 +67,11 @@ class AutapseDevice(Device):
             return AutapseProgram(spec, steps=network.steps, chip=chip, batch=batch, tail=tail)
 
         bus, chip = self.connect(program, spec.units)
+        made = program(chip)    # or a Misfit, which leaves what was loaded before
         self._network, self._training, self._bus, self._chip = network, training, bus, chip
         self._pending, self._tail, self._spec = None, tail, spec
         self._prototypes = None if network.prototypes is None else Prototypes(network.prototypes, training)
-        self._runner = AutapseRunner(bus, program(chip))
+        self._runner = AutapseRunner(bus, made)
 
     def _ready(self) -> AutapseRunner:
         if self._runner is None:
@@ -194,6 +191,9 @@ class AutapseDevice(Device):
         return {name: row for name, row in table.items() if name != "cycles"} | {"chip": {
             "cycles": table["cycles"]["cycles"]}}
 
+    def line(self):
+        return {} if self._bus is None else self._bus.link.statistics.as_dict()
+
     def info(self):
         return {"name": self.name, **({"chip": vars(self._chip)} if self._chip else {})}
 
@@ -201,63 +201,3 @@ class AutapseDevice(Device):
         bus, self._bus, self._runner = self._bus, None, None
         if bus is not None:
             bus.link.close()
-
-
-class AutapseSimDevice(AutapseDevice):
-    """A chip with an autapse core in RTL simulation. Fields of AutapseChip that are given are fixed, the others are
-    made just large enough for the network that is loaded; `units` are those that the network states."""
-
-    name = "sim"
-
-    def __init__(self, *, progress=None, flip: float = 0.0, seed: int = 0, stats: bool = False, **capacity):
-        super().__init__()
-        for name in capacity:
-            if name not in _FIELDS:
-                raise DeviceError(f"the simulated autapse chip has no {name!r}; it has {', '.join(_FIELDS)}")
-        self._capacity, self._progress, self._stats = capacity, progress, stats
-        self._options = ["--flip", str(flip), "--seed", str(seed)] if flip else []
-        self.program: Path | None = None
-        self.simulated: dict = {}
-
-    def connect(self, program, units):
-        try:
-            chip = self._choose(program, units)
-        except (TypeError, ValueError) as error:
-            raise DeviceError(f"the simulated autapse chip cannot be built: {error}") from None
-        program(chip)       # refuses what does not fit before anything is built
-        if self._bus is None or chip != self._chip:
-            self.close()
-            self._bus = self._start(chip)
-            found = read_identity(self._bus)
-            if found != chip:
-                raise DeviceError(f"the simulated chip says it is {found}, but {chip} was asked for; "
-                                  "remove the cache of simulators")
-        return self._bus, chip
-
-    def _choose(self, program, units: int) -> AutapseChip:
-        """The smallest chip, in powers of two so that networks alike share a simulator."""
-        least: dict[str, Any] = {"units": 1 << (units - 1).bit_length(), "line": 8192, "events": 8192, "segments": 256,
-                                 "readouts": 1024, "code_words": 4096}
-        largest = AutapseChip(**least | self._capacity)
-        needs = program(replace(largest, words=65536)).needs()
-        fitted = replace(largest, **{name: value for name, value in needs.items()
-                                     if name not in self._capacity and name != "words"})
-        words = max(1024, 1 << (program(replace(fitted, words=65536)).needs()["words"] - 1).bit_length())
-        return replace(fitted, words=self._capacity.get("words", min(words, 65536)))
-
-    def _start(self, chip: AutapseChip) -> Bus:
-        def component():
-            from ...gateware.chip import Chip
-            return Chip(chip)
-
-        self.program, bus = start_simulator(f"Chip {chip}", component, progress=self._progress,
-                                            options=[*self._options, *(["--stats"] if self._stats else [])])
-        return bus
-
-    def close(self):
-        bus = self._bus
-        super().close()
-        if bus is not None and self._stats:
-            self.simulated = statistics(bus)
-
-

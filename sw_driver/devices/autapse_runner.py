@@ -1,19 +1,19 @@
 """An autapse network on an autapse chip, simulated or on a board: words of weights in, exact readouts out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from ...hw.contract.autapse import check_prototypes
 from ...hw.contract.autapse_chip import MAGIC, MEMORY, AutapseChip
-from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION
 from ...hw.contract.program import COUNTERS, ENGINES, REGISTERS, Run, Space, offsets
 from ..compile.autapse import ONE, AutapseProgram
 from ..compile.program import register_words
 from ..errors import DeviceError
 from ..half import half
 from ..link.bus import Bus
+from .identity import identity_fields
 
 _IN_FLIGHT = 64     # samples whose readouts may be under way at once
 
@@ -26,15 +26,7 @@ def read_identity(bus: Bus) -> AutapseChip:
     DeviceError
         If it has no autapse core, or speaks another contract or arithmetic than this driver.
     """
-    halves = bus.read(Space.IDENTITY, 0, 2 * len(AutapseChip().identity())).astype(np.uint32)
-    words = (halves[0::2] | halves[1::2] << 16).tolist()
-    if words[0] != MAGIC:
-        raise DeviceError(f"the device answers {words[0]:#010x} where a chip with an autapse core says {MAGIC:#010x}; "
-                          "build one for this network")
-    if words[1:3] != [CONTRACT_VERSION, ARITHMETIC_VERSION]:
-        raise DeviceError(f"the chip has contract {words[1]} and arithmetic {words[2]}, this driver "
-                          f"{CONTRACT_VERSION} and {ARITHMETIC_VERSION}; build chip and driver from one version")
-    return AutapseChip.from_words(words[3:])
+    return AutapseChip.from_words(identity_fields(bus, magic=MAGIC, count=len(fields(AutapseChip))))
 
 
 @dataclass

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from ...hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION, ChipConfig
+from ...hw.contract.chip import ChipConfig
 from ...hw.contract.program import COUNTERS, ENGINES, MAGIC, Run, Space
 from ..compile import CoreProgram, Plan, compile_mesh, compile_whole, plan_by, training_registers
 from ..device import BatchResult, Device, checked_spikes
@@ -14,6 +14,7 @@ from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
 from ..network import checked_state
 from .cores import Cores
+from .identity import identity_fields
 from .inputs import input_rows
 from .timeline import changes_of
 
@@ -28,16 +29,7 @@ def read_identity(bus: Bus) -> ChipConfig:
     DeviceError
         If it is no autapse chip, or speaks another contract or arithmetic than this driver.
     """
-    count = 6 + 2 * len(ChipConfig().words())
-    halves = bus.read(Space.IDENTITY, 0, count).astype(np.uint32)
-    words = (halves[0::2] | halves[1::2] << 16).tolist()
-    if words[0] != MAGIC:
-        raise DeviceError(f"the device answers {words[0]:#010x} where an autapse chip says {MAGIC:#010x}; "
-                          "check that this port is the chip's")
-    if words[1:3] != [CONTRACT_VERSION, ARITHMETIC_VERSION]:
-        raise DeviceError(f"the chip has contract {words[1]} and arithmetic {words[2]}, this driver "
-                          f"{CONTRACT_VERSION} and {ARITHMETIC_VERSION}; build chip and driver from one version")
-    return ChipConfig.from_words(words[3:])
+    return ChipConfig.from_words(identity_fields(bus, magic=MAGIC, count=len(ChipConfig().words())))
 
 
 class ChipDevice(Device):

@@ -5,19 +5,24 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TypeVar
 
 from ...boards import boards
 from ...hw.contract.chip import ChipConfig
 from ..compile import check_method, mesh_size
+from ..device import Device
 from ..errors import DeviceError
 from ..link.bus import Bus
 from ..link.host import LONGEST_INTERVAL, HostLink, NoAnswer
 from ..link.serial_port import BAUD, RECONNECT, SerialTransport
+from .autapse import AutapseDevice
+from .autapse_runner import read_identity as read_autapse_identity
 from .chip import ChipDevice, read_identity
 
 GREETING = 5.0      # seconds that a board is given to answer at all
 PATIENCE = 30.0     # seconds of silence of a board that has answered
 _FRAMES = 10        # echoes on the line in the time of a full frame and its answer
+Chip = TypeVar("Chip")
 _FIELDS = {field.name: field.type for field in fields(ChipConfig)}
 
 
@@ -57,15 +62,8 @@ class SerialDevice(ChipDevice):
         super().__init__()
         check_method(place)
         self.place, self.port, self.baud = place, port, baud
-        transport = SerialTransport(port, baud=baud, reconnect=reconnect, notice=notice)
-        try:
-            self._bus = Bus(_greeted(transport, patience))
-            _pace(self._bus)
-            self._config = read_identity(self._bus)
-            _compare(port, self._config, expected or {})
-        except BaseException:
-            transport.close()
-            raise
+        self._bus, self._config = _answering(port, lambda bus: _compare(port, read_identity(bus), expected or {}),
+                                             baud=baud, reconnect=reconnect, patience=patience, notice=notice)
         self._found = self._config
 
     @property
@@ -79,6 +77,39 @@ class SerialDevice(ChipDevice):
 
     def info(self):
         return super().info() | {"port": self.port, "baud": self.baud}
+
+
+class AutapseSerialDevice(AutapseDevice):
+    """A board whose chip has an autapse core. Parameters and errors are those of `SerialDevice`, but for a mesh's."""
+
+    name = "serial"
+
+    def __init__(self, port: str, *, baud: int = BAUD, reconnect: float = RECONNECT, patience: float = PATIENCE,
+                 notice: Callable[[str], None] | None = None):
+        super().__init__()
+        self.port, self.baud = port, baud
+        self._found = _answering(port, read_autapse_identity, baud=baud, reconnect=reconnect, patience=patience,
+                                 notice=notice)
+        self._bus, self._chip = self._found
+
+    def connect(self, program, units):
+        return self._found
+
+    def info(self):
+        return super().info() | {"port": self.port, "baud": self.baud}
+
+
+def _answering(port: str, identify: Callable[[Bus], Chip], *, baud: int, reconnect: float, patience: float,
+               notice: Callable[[str], None] | None) -> tuple[Bus, Chip]:
+    """The bus of the chip on a port, and what `identify` finds it to be; closed if it is none."""
+    transport = SerialTransport(port, baud=baud, reconnect=reconnect, notice=notice)
+    try:
+        bus = Bus(_greeted(transport, patience))
+        _pace(bus)
+        return bus, identify(bus)
+    except BaseException:
+        transport.close()
+        raise
 
 
 def _greeted(transport: SerialTransport, patience: float) -> HostLink:
@@ -112,14 +143,15 @@ def _pace(bus: Bus) -> None:
     link.poll = min(max(link.poll, _FRAMES * (time.monotonic() - began)), LONGEST_INTERVAL)
 
 
-def _compare(port: str, found: ChipConfig, expected: dict) -> None:
-    """Refuses a chip that is not the one expected, field by field."""
+def _compare(port: str, found: ChipConfig, expected: dict) -> ChipConfig:
+    """The chip, unless it is not the one expected, field by field."""
     values = asdict(found)
     wrong = [name for name in expected if values[name] != expected[name]]
     if wrong:
         raise DeviceError(f"the chip on {port} has " + ", ".join(f"{name} {values[name]}" for name in wrong)
                           + ", expected was " + ", ".join(f"{name} {expected[name]}" for name in wrong)
                           + "; program the board with the bitstream that was meant, or expect another one")
+    return found
 
 
 def _expected(path: str) -> dict:
@@ -142,9 +174,10 @@ def _expected(path: str) -> dict:
 
 def open_serial(argument: str | None, *, baud: int = BAUD, reconnect: float = RECONNECT, patience: float = PATIENCE,
                 place: str = "even", notice: Callable[[str], None] | None = None, expect: str | None = None,
-                mesh: str | None = None, **expected) -> SerialDevice:
+                mesh: str | None = None, core: str | None = None, **expected) -> Device:
     """A board: `argument` is its port. `expect` names a board whose preset it must hold, or a JSON file with the chip;
-    fields of ChipConfig, and mesh as columns x rows, do the same one by one. The others are those of `SerialDevice`."""
+    fields of ChipConfig, and mesh as columns x rows, do the same one by one. With core="autapse" the chip has an
+    autapse core, and says itself what it is. The others are those of `SerialDevice`."""
     if not argument:
         raise DeviceError("name the port of the board, such as serial:/dev/ttyUSB0")
     for name, value, least in (("baud", baud, 1), ("reconnect", reconnect, 0), ("patience", patience, 0)):
@@ -152,8 +185,16 @@ def open_serial(argument: str | None, *, baud: int = BAUD, reconnect: float = RE
             raise DeviceError(f"{name} must be a number of at least {least}, not {value!r}")
     for name in expected:
         if name not in _FIELDS:
-            raise DeviceError(f"device 'serial' has no option {name!r}; it has baud, reconnect, patience, place, "
+            raise DeviceError(f"device 'serial' has no option {name!r}; it has baud, reconnect, patience, place, core, "
                               f"expect, mesh and what else a chip may be expected to have: {', '.join(_FIELDS)}")
+    if core == "autapse":
+        if expected or mesh is not None or expect is not None or place != "even":
+            raise DeviceError("an autapse core stands alone and says what it is; leave all but baud, reconnect and "
+                              "patience out")
+        return AutapseSerialDevice(argument, baud=baud, reconnect=float(reconnect), patience=float(patience),
+                                   notice=notice)
+    if core is not None:
+        raise DeviceError(f"core of a chip is autapse or left out, not {core!r}")
     if mesh is not None:
         expected["mesh_width"], expected["mesh_height"] = mesh_size(mesh)
     if expect is not None:

@@ -137,7 +137,7 @@ def open_sim(argument: str | None, *, mesh=None, core: str | None = None, **opti
     if core == "autapse":
         if mesh is not None:
             raise DeviceError("an autapse core stands alone; leave mesh out")
-        from .autapse import AutapseSimDevice
+        from .autapse_sim import AutapseSimDevice
         return AutapseSimDevice(**options)
     if core is not None:
         raise DeviceError(f"core of a simulated chip is autapse or left out, not {core!r}")
