@@ -11,8 +11,9 @@ from ..hw.contract.chip import ARITHMETIC_VERSION, CONTRACT_VERSION, ChipConfig
 from ..hw.contract.geometry import geometry
 from ..hw.contract.program import Space
 from .device import Device
+from .devices.autapse import AutapseDevice
 from .devices.chip import ChipDevice, read_identity
-from .errors import Misfit
+from .errors import DeviceError, Misfit
 from .link.bus import Bus
 from .network import LI, LIF, LayerState, Linear, Network, TrainingSpec
 
@@ -56,8 +57,11 @@ def examine(device: Device, *, whole: bool | None = None,
     Raises
     ------
     LinkError, DeviceError
-        If the device can no longer be spoken to.
+        If the device can no longer be spoken to, or has an autapse core, whose memories are not examined.
     """
+    if isinstance(device, AutapseDevice):
+        raise DeviceError(f"{device.name} has an autapse core, which is not examined; train a network on it with "
+                          "--check golden")
     if isinstance(device, ChipDevice):
         say("known answer")
         answer = known_answer(device)       # first, for a simulated chip is made for what is loaded

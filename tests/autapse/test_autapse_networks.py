@@ -89,6 +89,11 @@ def test_a_simulated_chip_is_given_the_core_that_the_network_asks_for(tmp_path, 
     assert code == 2 and "this autapse network asks for 10 readouts, the chip has 8" in errors
 
 
+def test_the_doctor_does_not_call_an_autapse_core_ill(capsys):
+    code, _, errors = call(capsys, "doctor", "--device", f"{SIM},core=autapse")
+    assert code == 2 and "has an autapse core, which is not examined" in errors
+
+
 @pytest.mark.parametrize("net, lines", [
     ("autapse:40", ["40 neurons", "layer 0: 64 x 10 + bias, autapse, 40 nodes"]),
     ("autapse:40:prototype", ["40 neurons", "layer 0: 64 x 16 + bias, autapse, 40 nodes",
