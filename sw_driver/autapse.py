@@ -1,6 +1,7 @@
 """The autapse neuron as the first layer of a network: `Autapse`, what the user writes."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class Autapse:
                  recurrent: bool | None = None, carry: bool = False, bias: bool = True, units: int = 1,
                  temperature: float | None = None):
         given = {name: _plain(value) for name, value in locals().items() if name != "self"}
-        self.options = given
+        self.options: dict[str, Any] = given
         for name, owner in _ONLY.items():
             if given[name] is not None and structure != owner:
                 raise SpecError(f"{name} is for structure {owner!r}, not for {structure!r}; leave it out")
@@ -156,7 +157,7 @@ class Autapse:
         raise SpecError(f"structure must be reservoir, mlp or conv, not {structure!r}")
 
 
-def _plain(value):
+def _plain(value: Any) -> Any:
     """As JSON has it: arrays, ranges and tuples are lists, NumPy's numbers numbers."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()

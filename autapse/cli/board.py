@@ -2,6 +2,7 @@
 
 import json as json_format
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +27,8 @@ UnitCount = Annotated[int | None, typer.Option("--units", help="Neurons that a n
                                                "[preset].")]
 Inference = Annotated[bool, typer.Option("--inference", help="A chip that does not train.")]
 Sequenced = Annotated[bool, typer.Option("--sequenced", help="The sequenced core: one lane for all, few cells.")]
+AutapseCore = Annotated[bool, typer.Option("--autapse", help="The autapse core: one neuron, or --units side by side, "
+                                           "for all nodes of a network.")]
 BoardNet = Annotated[str | None, typer.Option("--net", help="Network: sizes such as 784-64-10, or a .toml or .py file; "
                                               "the chip's memories are made for it.")]
 BatchSize = Annotated[int, typer.Option("--batch", help="Samples per update, of --net.")]
@@ -86,6 +89,24 @@ def chip_of(board: Board, *, net, steps, batch, momentum, mesh, lanes, units, in
                        units=units, inference=inference, sequenced=sequenced)
 
 
+def _autapse_chip(board, units: int | None, baud: int | None, **others):
+    """What `--autapse` builds: on an iCE40 the chip that fills it, elsewhere `AutapseChip` as it is."""
+    from ..hw.autapse.preset import up5k_chip
+    from ..hw.contract.autapse_chip import AutapseChip
+    for name, value in others.items():
+        if value not in (None, False):
+            raise SpecError(f"--autapse is a chip of its own; leave --{name} out")
+    small = board.device.family == "ice40"
+    if small and baud is None:
+        raise SpecError(f"beside the autapse core {board.title} has no cells left to find the line's rate; state it, "
+                        "such as --baud 500000")
+    preset = up5k_chip() if small else AutapseChip()
+    try:
+        return preset if units is None else replace(preset, units=units)
+    except ValueError as error:
+        raise SpecError(str(error)) from None
+
+
 def build(
     board: BoardName,
     mesh: MeshSize = None,
@@ -93,6 +114,7 @@ def build(
     units: UnitCount = None,
     inference: Inference = False,
     sequenced: Sequenced = False,
+    autapse: AutapseCore = False,
     net: BoardNet = None,
     steps: given.Steps = None,
     batch: BatchSize = 16,
@@ -127,20 +149,24 @@ def build(
     if record is not None:
         _records(record)
     chosen = find_board(board)
-    config = chip_of(chosen, net=net, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes, units=units,
-                     inference=inference, sequenced=sequenced)
+    if autapse:
+        config = _autapse_chip(chosen, units, baud, net=net, mesh=mesh, lanes=lanes, inference=inference,
+                               sequenced=sequenced, record=record)
+    else:
+        config = chip_of(chosen, net=net, steps=steps, batch=batch, momentum=momentum, mesh=mesh, lanes=lanes,
+                         units=units, inference=inference, sequenced=sequenced)
     out = out or Path("build") / chosen.name
     news = None
     if not quiet:
         from .bench import _News
         news = _News(Console(stderr=True))
     try:
-        expected = _expected(takes, config, chosen.device)
+        expected = {} if autapse else _expected(takes, config, chosen.device)
         # Before minutes are spent: what an estimate says cannot fit by far.
         refuse(chosen, {name: int(count / 1.1) if name in ("cells", "registers") else count
                         for name, count in expected.items()})
         result = make(chosen, config, folder=out, clock_hz=None if clock is None else clock * 1e6, baud=baud, seed=seed,
-                      tools=tools, cells=expected.get("cells", 20000), say=news)
+                      tools=tools, cells=expected.get("cells", min(20000, chosen.device.cells)), say=news)
     except (FlowError, PllError, ValueError) as error:
         raise SpecError(str(error)) from None
     except ModuleNotFoundError as missing:

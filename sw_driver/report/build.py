@@ -57,18 +57,24 @@ def _bars(rows) -> str:
         return svg(figure)
 
 
+def _parts(config: dict) -> list[tuple[str, str]]:
+    """What there is several of, in a chip of layers or with an autapse core."""
+    if "mesh_width" not in config:
+        return [("1", "autapse core"), (f"{config['units']}", "unit" if config["units"] == 1 else "units")]
+    nodes = config["mesh_width"] * config["mesh_height"]
+    engines = 1 if config["shared"] or not config["training"] else 3
+    lanes = nodes * engines * config["lanes"]
+    return [(f"{nodes}", "core" if nodes == 1 else "cores"),
+            (f"{lanes}", "engine lane" if lanes == 1 else "engine lanes")]
+
+
 def write_build_report(path: Path, result: dict, *, title: str, footer: str) -> None:
     """Writes the page of what `gateware.build.build` gave; the file is whole or absent."""
     from jinja2 import Environment
     rows, fmax, clock = rows_of(result), result.get("Fmax (MHz)"), result["clock (MHz)"]
     config = result["config"]
-    nodes = config["mesh_width"] * config["mesh_height"]
-    engines = 1 if config["shared"] or not config["training"] else 3
-    lanes = nodes * engines * config["lanes"]
     cards = [(f"{100 * used / have:.0f} %", f"of {name}") for name, used, have in rows if name != "registers"]
-    cards = [(f"{nodes}", "core" if nodes == 1 else "cores"),
-             (f"{lanes}", "engine lane" if lanes == 1 else "engine lanes"),
-             *([(f"{fmax:.1f} MHz", f"reached, {clock:g} asked for")] if fmax else []), *cards]
+    cards = [*_parts(config), *([(f"{fmax:.1f} MHz", f"reached, {clock:g} asked for")] if fmax else []), *cards]
     meets = result.get("meets its clock", True)
     verdict = f"the chip {'runs at' if meets else 'does not reach'} {clock:g} MHz. Its first {_PATH_STEPS} steps:"
     timing = f"{1000 / fmax:.2f} ns, {1000 / clock:.2f} ns are there: {verdict}" if fmax else ""

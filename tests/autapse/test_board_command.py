@@ -14,6 +14,7 @@ from autapse.cli import run
 from autapse.cli.board import keep
 from autapse.gateware import flow, room
 from autapse.gateware.build import build, refuse
+from autapse.hw.autapse.preset import up5k_chip
 from autapse.hw.contract.chip import ChipConfig
 from refusal import refusal
 
@@ -100,6 +101,26 @@ def test_an_interrupted_build_says_so(capsys, tmp_path, monkeypatch):
 
     monkeypatch.setattr("autapse.gateware.build.build", interrupt)
     assert refusal(capsys, "build", "icebreaker", "--quiet", "--out", str(tmp_path)) == "autapse: interrupted"
+
+
+def test_the_autapse_core_is_a_chip_of_its_own(capsys, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    for more, part in ((["--net", "autapse:256"], "leave --net out"), (["--sequenced"], "leave --sequenced out"),
+                       ([], "no cells left to find the line's rate; state it, such as --baud 500000"),
+                       (["--baud", "500000", "--units", "3"], "units of an autapse chip must be a power of two")):
+        assert part in refusal(capsys, "build", "icebreaker", "--autapse", *more)
+    asked = {}
+
+    def made(board, config, **options):
+        asked.update(config=config)
+        options["folder"].mkdir()
+        return {"board": board.name, "device": board.device.name, "config": asdict(config), "clock (MHz)": 16.5,
+                "baud": options["baud"], "seed": 1, "tools": [], "bitstream": "a.bin", "bytes": 1, "sha256": "1",
+                "used": {"cells": 1}, "there is": {"cells": 2}, "Fmax (MHz)": 17, "seconds": {}}
+
+    monkeypatch.setattr("autapse.gateware.build.build", made)
+    assert run(["build", "icebreaker", "--autapse", "--baud", "500000", "--quiet", "--out", str(tmp_path / "out")]) == 0
+    assert asked["config"] == up5k_chip() and "autapse core" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_chip_that_does_not_fit(capsys):
