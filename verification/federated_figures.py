@@ -88,8 +88,10 @@ def cases(given: argparse.Namespace) -> list[Case]:
     if given.topic == "rules":
         return [Case(name=name, **base, changes={"strategy": name}) for name in STRATEGIES]
     if given.topic == "digits" and given.often:
-        return [Case(name="IID, 100 rounds", **base, rounds=100, local_epochs=1, beside="one device",
-                     changes={"remainders": "travel", "momenta": "travel"})]
+        often = base | {"rounds": 100, "local_epochs": 1, "beside": "one device",
+                        "changes": {"remainders": "travel", "momenta": "travel"}}
+        return [Case(name="IID, 100 rounds", **often), Case(
+            name="IID, … batches of 8", **often, training={"learning_rate": 0.1, "momentum": 0.9, "batch": 8})]
     return [Case(name="IID", **base, beside=beside), Case(name="Dirichlet 0.5", **base, changes=LOPSIDED),
             Case(name="IID, top-k 5 %", **base, changes=SPARSE)]
 
@@ -149,7 +151,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("topic", choices=["digits", "mnist", "speech", "faults", "rules"])
     parser.add_argument("--digits", default="digits:mixed", help="digits:mixed, or digits with its harder test set")
     parser.add_argument("--often", action="store_true", help="digits: 100 rounds of one epoch in place of 20 of five, "
-                        "remainders and momenta travel; the first row alone")
+                        "remainders and momenta travel; batches of 32, and of 8 at a lower rate")
     parser.add_argument("--mnist", help="folder of the four idx files")
     parser.add_argument("--fsdd", help="packed speech, see docs/data.md")
     parser.add_argument("--seeds", type=int, default=3)
