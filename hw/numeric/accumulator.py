@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .binary16 import UNIT, decode, fields_of
 from .pipeline import Pipeline
-from .selection import gathered, spread
+from .selection import gathered, shifted, spread
 
 __all__ = ["ExactProductSum", "ExactSum"]
 
@@ -57,7 +57,7 @@ class ExactSum:
     @property
     def latency(self) -> int:
         """Cycles from the last word of a sum to the sum; one word per cycle may enter."""
-        return 4
+        return 3
 
     def compute(self, words: Iterable[int]) -> int:
         """Sum of the words in units of 2^-24.
@@ -102,7 +102,7 @@ class ExactProductSum:
     @property
     def latency(self) -> int:
         """Cycles from the last pair of a sum to the sum; one pair per cycle may enter."""
-        return 8
+        return 5
 
     def compute(self, words: Iterable[int], factors: Iterable[int]) -> int:
         """Sum of ``word · factor`` over the pairs, in units of 2^-48.
@@ -155,8 +155,8 @@ class _Lanes(wiring.Component):
         out = Signal(len(self.o), reset_less=True)
         m.d.comb += self.o.eq(out)
         for lane, (sign, magnitude) in enumerate(zip(signs, magnitudes, strict=True)):
-            # One carry chain, no logic before it: the sign inverted the term and enters as its carry, and a sum starts
-            # from a running total that was reset when the one before was taken.
+            # One carry chain behind one LUT: the sign inverted the term and enters as its carry, and a sum starts from
+            # a running total that was reset when the one before was taken.
             total = Signal(width, name=f"total_{lane}")
             term = Cat(magnitude, sign.replicate(width - len(magnitude)))
             added = (Cat(1, total) + Cat(sign, term))[1 : width + 1]
@@ -207,24 +207,18 @@ class Accumulator(_Lanes):
         m = Module()
         pipe = Pipeline(m)
         signs, significands, shifts = zip(*(fields_of(m, word) for word in self._words()), strict=True)
-        # The shift in three stages: by 0 or 1, by 0 to 6, by 0 to 24.
-        fine = [
-            spread(m, [(significand << shift[0])[:12]] * 4, place=shift[1:3], name="fine")
-            for significand, shift in zip(significands, shifts, strict=True)
-        ]
-        s0 = pipe.stage(signs=list(signs), places=[shift[3:] for shift in shifts])
+        # The shift in three steps: by 0 or 1, by 0 to 6, by 0 to 24. A word is narrow until the last of them.
+        s0 = pipe.stage(
+            signs=list(signs), rests=[shift[1:] for shift in shifts],
+            words=[(significand << shift[0])[:12] for significand, shift in zip(significands, shifts, strict=True)],
+        )
         far = [
-            spread(m, [gathered(parts, step=2, width=18)] * 4, place=place, name="far")
-            for parts, place in zip(fine, s0.places, strict=True)
+            spread(m, [shifted(m, word, amount=rest[:2], step=2)] * 4, place=rest[2:], name="far")
+            for word, rest in zip(s0.words, s0.rests, strict=True)
         ]
         s1 = pipe.stage(signs=s0.signs)
-        s2 = pipe.stage(
-            signs=s1.signs,
-            magnitudes=[
-                gathered(parts, step=8, width=40, invert=sign) for parts, sign in zip(far, s1.signs, strict=True)
-            ],
-        )
-        self._summed(m, pipe, signs=s2.signs, magnitudes=s2.magnitudes)
+        self._summed(m, pipe, signs=s1.signs, magnitudes=[
+            gathered(parts, step=8, width=40, invert=sign) for parts, sign in zip(far, s1.signs, strict=True)])
         return m
 
 
@@ -274,40 +268,27 @@ class ProductAccumulator(_Lanes):
             *(fields_of(m, word) for word in (*self._words(), self.i_factor)), strict=True
         )
         # Each operand is shifted by 0 to 3 before the product, the product then by multiples of 4 and of 16.
-        fine = [
-            spread(m, [significand] * 4, place=shift[:2], name="fine")
-            for significand, shift in zip(significands, shifts, strict=True)
-        ]
-        s0 = pipe.stage(signs=[sign ^ signs[-1] for sign in signs[:-1]], rests=[shift[2:] for shift in shifts])
+        s0 = pipe.stage(
+            signs=[sign ^ signs[-1] for sign in signs[:-1]], rests=[shift[1:] for shift in shifts],
+            words=[(significand << shift[0])[:12] for significand, shift in zip(significands, shifts, strict=True)],
+        )
+        *operands, factor = (
+            shifted(m, word, amount=rest[:1], step=2) for word, rest in zip(s0.words, s0.rests, strict=True))
+        factors = self._copies(m, factor)
         s1 = pipe.stage(
-            signs=s0.signs, rests=[rest + s0.rests[-1] for rest in s0.rests[:-1]],
-            operands=[gathered(parts, step=1, width=14) for parts in fine[:-1]],
-            factor=gathered(fine[-1], step=1, width=14),
-        )
-        factors = self._copies(m, s1.factor)
-        s2 = pipe.stage(signs=s1.signs, rests=s1.rests, operands=s1.operands)
+            signs=s0.signs, rests=[rest[1:] + s0.rests[-1][1:] for rest in s0.rests[:-1]], operands=operands)
         # A DSP block and the way to it and from it are most of a cycle.
-        s3 = pipe.stage(
-            signs=s2.signs, rests=s2.rests,
-            products=[operand * factor for operand, factor in zip(s2.operands, factors, strict=True)],
+        s2 = pipe.stage(
+            signs=s1.signs, rests=s1.rests,
+            products=[operand * factor for operand, factor in zip(s1.operands, factors, strict=True)],
         )
-        near = [
-            spread(m, [product] * 4, place=rest[:2], name="near")
-            for product, rest in zip(s3.products, s3.rests, strict=True)
-        ]
-        s4 = pipe.stage(signs=s3.signs, places=[rest[2:] for rest in s3.rests])
         far = [
-            spread(m, [gathered(parts, step=4, width=40)] * 4, place=place, name="far")
-            for parts, place in zip(near, s4.places, strict=True)
+            spread(m, [shifted(m, product, amount=rest[:2], step=4)] * 4, place=rest[2:], name="far")
+            for product, rest in zip(s2.products, s2.rests, strict=True)
         ]
-        s5 = pipe.stage(signs=s4.signs)
-        s6 = pipe.stage(
-            signs=s5.signs,
-            magnitudes=[
-                gathered(parts, step=16, width=80, invert=sign) for parts, sign in zip(far, s5.signs, strict=True)
-            ],
-        )
-        self._summed(m, pipe, signs=s6.signs, magnitudes=s6.magnitudes)
+        s3 = pipe.stage(signs=s2.signs)
+        self._summed(m, pipe, signs=s3.signs, magnitudes=[
+            gathered(parts, step=16, width=80, invert=sign) for parts, sign in zip(far, s3.signs, strict=True)])
         return m
 
     def _copies(self, m: Module, factor: Value) -> list[Signal]:

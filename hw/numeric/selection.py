@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
-__all__ = ["gathered", "spread"]
+__all__ = ["gathered", "shifted", "spread"]
 
 
 def spread(m: Module, values: list[Value], *, place: Value, name: str) -> list[Signal]:
@@ -28,3 +28,16 @@ def gathered(parts: list[Signal], *, step: int, width: int, invert: Value | None
     for number, part in enumerate(parts):
         total = total | Cat(Const(0, step * number), part)[:width]
     return total if invert is None else total ^ invert.replicate(width)
+
+
+def shifted(m: Module, value: Value, *, amount: Value, step: int) -> Value:
+    """``value`` shifted left by ``step`` times ``amount``, with one multiplexer of two per bit and bit of ``amount``.
+
+    Where words are narrow this takes few LUTs, and none of the registers of `spread`.
+    """
+    for power in range(len(amount)):
+        distance = step << power
+        moved = Signal(len(value) + distance, name=f"shifted_{distance}")
+        m.d.comb += moved.eq(Mux(amount[power], Cat(Const(0, distance), value), value))
+        value = moved
+    return value

@@ -26,8 +26,8 @@ VISIT_LAG = 7           # from a visit to its synapses at the lanes
 SUMS = 2                # sums that may wait behind the lanes
 
 # Neuron units (hw/engine/lanes.py, beats.py; hw/neuron).
-FORWARD_SUM = 7         # from the last row of synapses at the lanes to its sum: accumulators, two places, one more
-BACKWARD_SUM = 11
+FORWARD_SUM = 6         # from the last row of synapses at the lanes to its sum: accumulators, two places, one more
+BACKWARD_SUM = 8
 LONE_BEAT = 2           # sums come earlier by this where a group is one beat
 TOKEN_LAG = 2           # from a group looked at to its token in hand
 ITEM_LOOKED, ITEM_FRESH = 1, 2  # from an item at the head to its first beat, after another and after none
