@@ -120,7 +120,7 @@ class Core(wiring.Component):
         width = config.product_bits if shared else config.sum_bits
         m.submodules.forward_lanes = sum_lanes = Lanes(
             lanes=config.lanes, units=config.units, products=shared, width=width)
-        m.submodules.forward = forward = ForwardEngine(config, width=width, fraction=sum_lanes.fraction)
+        m.submodules.forward = forward = ForwardEngine(config, width=sum_lanes.bits, fraction=sum_lanes.fraction)
         self._front(m, memories, registers.o, counters, sequencer, forward, sum_lanes, bus)
         m.d.comb += [registers.i_overflow.eq(forward.o_overflow), self.o_overflow.eq(registers.o.overflow)]
         later = Const(0, 1), Const(0, 1)
@@ -195,7 +195,7 @@ class Core(wiring.Component):
                 lanes=config.lanes, units=config.units, products=True, width=config.product_bits)
         m.submodules.loss = loss = LossEngine(config, borrows=True)
         m.submodules.backward = backward = BackwardEngine(
-            config, width=product_lanes.width, fraction=product_lanes.fraction)
+            config, width=product_lanes.bits, fraction=product_lanes.fraction)
         m.submodules.rear_schedule = schedule = Schedule(config)
         connect(m, bus.layers_1, backward.layers)
 

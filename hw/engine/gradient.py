@@ -147,7 +147,7 @@ class GradientEngine(wiring.Component):
         widths = Widths(self.config)
         m.submodules.meet = meet = MeetingScanner(self.config)
         attach(m, self, meet, "meet")
-        m.submodules.queue = queue = Credits(most=Lanes.credits)
+        m.submodules.queue = queue = Credits(most=Lanes.credits, apart=self.config.beats)
         wiring.connect(m, meet.history, wiring.flipped(self.history))
         wiring.connect(m, meet.active, wiring.flipped(self.active))
         item, layer = Signal(Item), self.layer.fields

@@ -38,7 +38,7 @@ class BatchParts:
                 lanes=config.lanes, units=config.units, products=False, width=config.sum_bits)
         m.submodules.gradient = gradient = GradientEngine(config)
         m.submodules.update = update = UpdateEngine(
-            config, width=lanes.width, fraction=lanes.fraction, lends=True)
+            config, width=lanes.bits, fraction=lanes.fraction, lends=True)
         m.submodules.history = history = History(config)
         m.submodules.history_schedule = replay = Schedule(config)
         connect(m, bus.layers_2, gradient.layers)

@@ -77,18 +77,28 @@ class EventList(wiring.Component):
 
 
 class Credits(wiring.Component):
-    """Counts what is out: up with `give`, down with `back`, both in one cycle if need be. `full` is out == most."""
+    """Counts what is out: up with `give`, down with `back`, both in one cycle if need be.
 
-    def __init__(self, *, most: int):
-        self._most = most
+    `full` is out == most, or less than `apart` cycles have passed since the last `give`.
+    """
+
+    def __init__(self, *, most: int, apart: int = 1):
+        self._most, self._apart = most, apart
         super().__init__({"give": In(1), "back": In(1), "out": Out(range(most + 1)), "full": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
+        spent, soon, left = Signal(), Signal(), Signal(range(max(self._apart, 2)))
+        m.d.comb += self.full.eq(spent | soon)
         with m.If(self.give & ~self.back):
-            m.d.sync += [self.out.eq(self.out + 1), self.full.eq(self.out == self._most - 1)]
+            m.d.sync += [self.out.eq(self.out + 1), spent.eq(self.out == self._most - 1)]
         with m.Elif(self.back & ~self.give):
-            m.d.sync += [self.out.eq(self.out - 1), self.full.eq(0)]
+            m.d.sync += [self.out.eq(self.out - 1), spent.eq(0)]
+        if self._apart > 1:
+            with m.If(self.give):
+                m.d.sync += [soon.eq(1), left.eq(self._apart - 2)]
+            with m.Elif(soon):
+                m.d.sync += [soon.eq(left != 0), left.eq(left - 1)]
         return m
 
 

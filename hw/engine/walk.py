@@ -57,7 +57,7 @@ class Walker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.queue = queue = Credits(most=Lanes.credits)
+        m.submodules.queue = queue = Credits(most=Lanes.credits, apart=config.beats)
         m.submodules.looker = looker = Looker(config, backward=self.backward)
         attach(m, self, looker, "looker")
         layout = job_layout(config)

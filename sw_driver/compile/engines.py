@@ -29,6 +29,7 @@ class Sweep:
         self._look_lag = at.LOOK_BACKWARD if backward else at.LOOK_FORWARD
         self._offer = start + at.SCHEDULE_START     # of the next item
         self._scanner = self._looker = self._visits = self._fed = self._ended = start
+        self._last = start - beats                  # last visit of a sum; the next one's is `beats` later at least
         self._retired: list[int] = []
         self._lists: deque[int] = deque([start - 1] * at.LISTS, at.LISTS)       # when each list was given back
         self._jobs: deque[int] = deque([start - 1] * at.JOBS, at.JOBS)          # when each job was taken
@@ -95,14 +96,13 @@ class Sweep:
                 look = max(look, self._jobs[0] + 1)
                 first = max(self._visits + 1, look + at.JOB_LAG)
                 self._jobs.append(first - 1)
-                self._visits = max(first + events - 1, self._sums[0] + 1)
+                self._visits = self._last = max(first + events - 1, self._sums[0] + 1, self._last + beats)
                 self.busy += events
                 begin = max(begin, look + at.TOKEN_LAG, self._visits + self._sum_lag)
             begin = fed = self._feed(begin, limit, free)
             fed = self._issued[-1]
             if visit:
-                # Parts leave up to three ahead of the units.
-                self._sums.append(fed if beats == 1 else max(begin + beats - 3, fed - 3))
+                self._sums.append(fed)
             self._tokens.append(fed)
             finished.append(fed + self._unit)
         self._fed, self._look = fed, look
@@ -150,6 +150,7 @@ class Update:
         """Starts the next layer when the last one has ended."""
         start = self.ended + at.LAYER_START
         self._issued = self._hit = self._fetched = self._fed = start
+        self._last = start - self._beats            # last hit of a sum
         self._sums: deque[int] = deque([0] * at.SUMS, at.SUMS)      # when each sum had left
         self._tokens: deque[int] = deque([0] * at.GROUPS_WAITING, at.GROUPS_WAITING)    # when each group was fetched
         self._history: deque[int] = deque([0] * self._ahead, self._ahead)   # when each group's words were done with
@@ -160,7 +161,7 @@ class Update:
         self._issued = max(self._issued + self._words, self._history[0] + 1)
         hit = max(self._hit + max(hits, 1), self._issued + at.WORD_LAG, self._tokens[0] + 1)
         if hits:
-            hit = max(hit, self._sums[0] + 1)
+            hit = self._last = max(hit, self._sums[0] + 1, self._last + beats)
         self._hit = hit
         self._history.append(hit)
         fetch = max(hit + 1, self._fetched)
@@ -170,7 +171,7 @@ class Update:
         begin = max(take + 1, hit + self._sum_lag) if hits else take + 1
         last = begin + beats - 1
         if hits:
-            self._sums.append(last if beats == 1 else max(begin + beats - 3, last - 3))
+            self._sums.append(last)
         self._fed = last + at.GROUP_PAUSE
         written = last + at.OPTIMISER_UNIT + at.WRITE_BACK - 1
         self.ended = written + at.LAYER_END

@@ -23,12 +23,12 @@ JOB_LAG = 2             # from a group looked at to its first visit
 JOBS = 4                # groups that may wait for visits
 TOKENS = 8              # groups that may wait for a neuron unit
 VISIT_LAG = 7           # from a visit to its synapses at the lanes
-SUMS = 2                # sums that may wait behind the lanes
+SUMS = 2                # sums that may wait behind the lanes, or be on their way there
 
 # Neuron units (hw/engine/lanes.py, beats.py; hw/neuron).
-FORWARD_SUM = 6         # from the last row of synapses at the lanes to its sum: accumulators, two places, one more
-BACKWARD_SUM = 8
-LONE_BEAT = 2           # sums come earlier by this where a group is one beat
+FORWARD_SUM = 5         # from the last row of synapses at the lanes to its sum: accumulators, a register, the queue
+BACKWARD_SUM = 7
+LONE_BEAT = 1           # sums come earlier by this where a group is one beat
 TOKEN_LAG = 2           # from a group looked at to its token in hand
 ITEM_LOOKED, ITEM_FRESH = 1, 2  # from an item at the head to its first beat, after another and after none
 FORWARD_UNIT = 27       # a beat's way through the forward neuron unit: 2 registers, 25 stages

@@ -131,7 +131,7 @@ class ExactWords(wiring.Component):
 
     def __init__(self, *, lanes: int, products: bool):
         self._lanes = Lanes(lanes=lanes, units=1, products=products, width=92 if products else 52)
-        self.rounding = Rounding(width=self._lanes.width, fraction=self._lanes.fraction)
+        self.rounding = Rounding(width=self._lanes.bits, fraction=self._lanes.fraction)
         self.latency = self._lanes.latency + 1 + self.rounding.latency
         super().__init__(_ports(lanes=lanes, products=products))
 

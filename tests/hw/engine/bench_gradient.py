@@ -83,6 +83,7 @@ class Lookout:
         self._saved = deque([0] * ENGINE.saved_lag)
         self.visits = self.tokens = self.groups = 0
         self.layers, self.cycles, self.full = 0, [], 0
+        self._last = -ENGINE.config.beats   # cycle of the last row of a sum
 
     def token(self, cycle: int, payload):
         """One token taken: of a group with hits in the cycle of its last row, which is the lanes' credit too."""
@@ -115,6 +116,9 @@ class Lookout:
             assert self.visits < len(batch.visits), f"more rows than hits, in cycle {cycle}"
             self._addressed, _, last = batch.visits[self.visits]
         assert last == self._ended, f"cycle {cycle}: the last row of a group and its token do not go together"
+        assert not last or cycle - self._last >= ENGINE.config.beats, f"sums too close in cycle {cycle}"
+        if last:
+            self._last = cycle
         self._out += last
         assert self._out <= Lanes.credits, f"a third sum in cycle {cycle}"
         self.full += self._out == Lanes.credits

@@ -1,4 +1,4 @@
-"""Bench of the lanes: every exact sum in order, in the cycle stated, two of them waiting without loss."""
+"""Bench of the lanes: every sum in order, in the cycle stated, two of them waiting without loss; all round as exact."""
 
 import random
 from collections import deque
@@ -6,6 +6,8 @@ from collections import deque
 import cocotb
 import numpy as np
 
+from autapse.hw.neuron.alignment import HEADROOM
+from autapse.hw.numeric.binary16 import UNIT, decode, encode
 from bench import bench_parameters
 from engine_cycles import Ports, faulty, reset, run
 from engine_parts import bank
@@ -26,6 +28,17 @@ def any_word(rng: random.Random) -> int:
     return rng.getrandbits(16) & (0xFBFF if rng.random() < 0.5 else 0x83FF) if rng.random() < 0.9 else 0
 
 
+def rounds_alike(part: int, value: int, lanes, *, rng: random.Random) -> bool:
+    """Whether what is left of a sum rounds as the sum itself does, alone and with a word added; equal where it can be."""
+    drop = lanes.unit.fraction - lanes.fraction
+    if not value % (1 << drop) and abs(value) < 1 << HEADROOM - 1 + lanes.unit.fraction:
+        return part == value >> drop
+    words = (0, any_word(rng), 0x7BFF, 0xFBFF)
+    return all(encode(part + (decode(word) << lanes.fraction - UNIT), fraction=lanes.fraction)
+               == encode(value + (decode(word) << lanes.unit.fraction - UNIT), fraction=lanes.unit.fraction)
+               for word in words)
+
+
 class Rows:
     """Sends sums of random rows as fast as credits and gaps allow, takes their parts with random stalls, checks all."""
 
@@ -34,73 +47,63 @@ class Rows:
         self._sums = [self._random_sum() for _ in range(count)]
         self._rows = deque((number, at, at == len(rows) - 1, row) for number, rows in enumerate(self._sums)
                            for at, row in enumerate(rows))
-        self._expected = deque()   # (cycle, values of all parts) of sums whose last row was sent
-        # Parts still in `leaving`, and those picked from it with the cycle from which o_sums may show them.
-        self._leaving, self._way = deque(), deque()
-        self._credits, self._shift = lanes.credits, False
-        self._count, self._beats = count, lanes.beats
-        self._left = count * self._beats  # parts that nobody took yet
+        self._parts = deque()   # (cycle from which it shows, values, last of its sum) of sums whose last row was sent
+        self._credits, self._shift, self._last = lanes.credits, False, -lanes.beats
+        self._count = count
         self.done = self.full = 0
 
     def _random_sum(self):
         rows = self._rng.choice((1, 1, 2, 3, 7))
         return [([any_word(self._rng) for _ in range(self._lanes.lanes)], any_word(self._rng)) for _ in range(rows)]
 
-    def _total(self, number: int) -> list[int]:
-        lanes = self._lanes
+    def _total(self, number: int) -> list[list[int]]:
+        lanes, half = self._lanes, 1 << self._lanes.width - 1
         values = [0] * lanes.lanes
         for words, factor in self._sums[number]:
             for k, word in enumerate(words):
                 values[k] += (exact(word, fraction=24) * exact(factor, fraction=24) if lanes.products
                               else exact(word, fraction=24))
-        mask = (1 << lanes.width) - 1
-        return [sum((values[beat * lanes.units + k] & mask) << lanes.width * k for k in range(lanes.units))
-                for beat in range(lanes.lanes // lanes.units)]
+        values = [(value + half) % (2 * half) - half for value in values]
+        return [values[beat * lanes.units:(beat + 1) * lanes.units] for beat in range(lanes.beats)]
 
     def drive(self, cycle: int):
-        rng, put = self._rng, self._ports.put
+        rng, put, lanes = self._rng, self._ports.put, self._lanes
         self._shift = rng.random() >= self._stall
         put("i_shift", self._shift)
-        send = self._rows and rng.random() >= self._gap and not (self._rows[0][2] and not self._credits)
+        blocked = self._rows and self._rows[0][2] and (not self._credits or cycle - self._last < lanes.beats)
+        send = self._rows and rng.random() >= self._gap and not blocked
         put("i_valid", bool(send))
         number, at, last, (words, factor) = self._rows[0] if self._rows else (0, 0, 0, ([0], 0))
         put("i_first", at == 0)
         put("i_last", last)
         put("i_words", sum(word << 16 * k for k, word in enumerate(words)))
-        if self._lanes.products:
+        if lanes.products:
             put("i_factor", factor)
         if send:
             self._rows.popleft()
             if last:
                 self._credits -= 1
-                # Parts are picked two cycles before they show, a lone part is shown where it waits.
-                begins = cycle + self._lanes.latency + (-1 if self._beats > 1 else 1)
-                self._expected.append((begins, self._total(number)))
+                self._last = cycle
+                begins = cycle + lanes.latency + 1
+                self._parts.extend((begins + k, part, k == lanes.beats - 1)
+                                   for k, part in enumerate(self._total(number)))
 
     def observe(self, cycle: int):
-        get, several = self._ports.get, self._beats > 1
-        # A sum begins to leave in the cycle stated, or in the one after the sum before it has left.
-        if not self._leaving and self._expected and cycle >= self._expected[0][0]:
-            self._leaving.extend(self._expected.popleft()[1])
-        self.full += bool(self._leaving and self._expected) and cycle >= self._expected[0][0]
-        pick = bool(self._leaving) and len(self._way) < (3 if several else 1)
-        if pick:
-            self._way.append((cycle + (2 if several else 0), self._leaving[0]))
-        shown = bool(self._way) and cycle >= self._way[0][0]
-        assert get("o_valid") == shown, f"{self._ports.name}: o_valid is wrong in cycle {cycle}"
-        if shown:
-            assert get("o_sums") == self._way[0][1], f"{self._ports.name}: sum {self.done}"
-        taken = self._shift and shown
-        if taken or (pick and not several):
-            self._way.popleft()
+        get, lanes = self._ports.get, self._lanes
+        waiting = sum(begins <= cycle for begins, _, _ in self._parts)
+        self.full += waiting == lanes.credits * lanes.beats
+        assert get("o_valid") == bool(waiting), f"{self._ports.name}: o_valid is wrong in cycle {cycle}"
+        if waiting:
+            found, half = get("o_sums"), 1 << lanes.bits - 1
+            for k, value in enumerate(self._parts[0][1]):
+                part = ((found >> lanes.bits * k) + half) % (2 * half) - half
+                assert rounds_alike(part, value, lanes, rng=self._rng), f"{self._ports.name}: {part} of sum {value}"
         end = False
-        if taken if not several else pick:
-            self._leaving.popleft()
-            end = not self._leaving
+        if waiting and self._shift:
+            end = self._parts.popleft()[2]
         assert get("o_done") == end, f"{self._ports.name}: o_done is not {end} in cycle {cycle}"
         self._credits += end
-        self._left -= taken
-        self.done = self._count - -(-self._left // self._beats)
+        self.done += end
 
 
 async def summed(dut, name: str, rng: random.Random, *, gap: float, stall: float, count: int = 150):

@@ -73,6 +73,7 @@ class Walks:
         self._answers = deque([None] * EventList.latency)
         self._flying = deque([None] * self.lag)
         self._waiting = self._out = self._blocked = self._begin = self._saved = 0
+        self._apart = self._unit.config.beats   # cycles since the last row of a sum
         self.released, self.visits, self.full = [], [], 0
 
     @property
@@ -114,13 +115,14 @@ class Walks:
         elif job:
             last = self._event == len(job["events"]) - 1
             self.full += last and self._out == Lanes.credits
-            if not last or self._out < Lanes.credits:
+            if not last or (self._out < Lanes.credits and self._apart >= self._unit.config.beats):
                 found = get("r_buffer"), get("r_index")
                 assert found == (job["buffer"], self._event), f"visit of {found} in cycle {cycle}"
                 visit = {"event": job["events"][self._event], "base": job["base"], "first": int(self._event == 0),
                          "last": int(last)}
                 self.visits.append(cycle)
                 self._event = 0 if last else self._event + 1
+        self._apart = 1 if visit and visit["last"] else self._apart + 1
         assert get("o_visit") == bool(visit), f"o_visit in cycle {cycle}, job {job}"
         return visit, not job or release or bool(visit and visit["last"])
 
