@@ -1,7 +1,7 @@
 """Stochastic gradient descent with momentum: an exact gradient sum updates weight, remainder and momentum."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -59,6 +59,10 @@ class MomentumDescent:
         The gateware lends the rounding of its sum and the product behind it while it has no weight to update:
         `MeanSquaredError` takes the same two steps, and never at the same time.
 
+    Attributes
+    ----------
+    held : operands that are of a batch and not of a weight; their ports must not change while a weight is under way
+
     Raises
     ------
     ValueError
@@ -68,6 +72,7 @@ class MomentumDescent:
     width: int = 52
     fraction: int = UNIT
     lends: bool = False
+    held: ClassVar = ("momentum_factor", "inverse_batch", "rate", "gradient_log", "step_log", "use_momentum")
 
     def __post_init__(self):
         check_range("MomentumDescent width", self.width, least=12, greatest=128)
@@ -153,8 +158,9 @@ class MomentumDescent:
 class MomentumDescentUnit(wiring.Component):
     """Pipelined `MomentumDescent`: one weight per cycle, ``MomentumDescent.latency`` cycles, no stall.
 
-    All inputs of a weight are sampled in the cycle ``i_valid`` is high, all outputs are valid with ``o_valid``. Three
-    roundings, an adder and three multipliers (three DSPs).
+    What is of a weight is sampled in the cycle ``i_valid`` is high, what is of a batch (``MomentumDescent.held``) stays
+    as it is from there on until the result has left; all outputs are valid with ``o_valid``. Three roundings, an adder
+    and three multipliers (three DSPs).
 
     Parameters
     ----------
@@ -232,7 +238,7 @@ class MomentumDescentUnit(wiring.Component):
             summed = Mux(self.i_lent, self.i_lent_exact, summed << p.sum_rounding.fraction - min(p.fraction, GRID))
         gradient, sum_overflow = line.unit(1, p.sum_rounding, "sum_rounding", i=summed)
         now = gradient.cycle
-        scale, log = line.at(Timed(self.i_inverse_batch, 0), now), line.at(Timed(self.i_gradient_log, 0), now)
+        scale, log = self.i_inverse_batch, self.i_gradient_log
         if p.lends:
             scale, log = Mux(self.i_lent, self.i_lent_factor, scale), Mux(self.i_lent, 0, log)
         fresh, fresh_overflow = line.unit(
@@ -240,18 +246,15 @@ class MomentumDescentUnit(wiring.Component):
         if p.lends:
             m.d.comb += [self.o_lent.eq(fresh.value),
                          self.o_lent_overflow.eq(line.either(sum_overflow, fresh_overflow).value)]
-        # Registered first, so that memories may drive the ports: a DSP block is most of a cycle.
-        factor = line.register(0, self.i_momentum_factor, "factor")
+        # Registered first, so that memories may drive the port: a DSP block is most of a cycle.
         held = line.register(0, Mux(self.i_use_momentum, self.i_momentum, 0), "held")
-        kept, kept_overflow = line.unit(1, p.plain_product, "momentum_product", a=factor.value, b=held.value)
+        kept, kept_overflow = line.unit(1, p.plain_product, "momentum_product", a=self.i_momentum_factor, b=held.value)
         now = fresh.cycle
         momentum, momentum_overflow = line.unit(now, p.addition, "momentum_sum", a=line.at(kept, now), b=fresh.value)
 
         now = momentum.cycle
         step, step_overflow = line.unit(
-            now, p.moved_product, "step_product",
-            a=line.at(Timed(self.i_rate, 0), now), b=momentum.value, k=line.at(Timed(self.i_step_log, 0), now),
-        )
+            now, p.moved_product, "step_product", a=self.i_rate, b=momentum.value, k=self.i_step_log)
         exact, turned = self._exact(line, m, step)
         weight, weight_overflow = line.unit(
             exact.cycle, p.weight_rounding, "weight_rounding", i=narrowed(exact.value, fraction=_FINE)

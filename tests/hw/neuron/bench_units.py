@@ -14,26 +14,32 @@ PARAMETERS = bench_parameters()
 
 
 class Driver:
-    """Presents items with gaps, and random operands where nothing is valid."""
+    """Presents items with gaps, and random operands where nothing is valid, but for those that the unit wants held."""
 
-    def __init__(self, dut, *, gap: float):
+    def __init__(self, dut, unit, *, gap: float):
         self._dut = dut
+        self._unit = unit
         self._gap = gap
         self._rng = random.Random(PARAMETERS["seed"] + 1)
         self.sent = deque()
 
     async def run(self, stimuli: list[dict]):
-        pending = deque(stimuli)
+        pending, held, rest = deque(stimuli), getattr(self._unit, "held", ()), 0
+        program = {name: stimuli[0][name] for name in held}
         ports = {name: getattr(self._dut, f"i_{name}") for name in stimuli[0]}
         cycle = 0
         while pending:
             await FallingEdge(self._dut.clk)
-            valid = self._rng.random() >= self._gap
-            item = pending[0] if valid else self._rng.choice(stimuli)
+            # What is held changes when nothing is under way.
+            same = all(pending[0][name] == value for name, value in program.items())
+            valid = self._rng.random() >= self._gap and (same or not rest)
+            item = pending[0] if valid else self._rng.choice(stimuli) | program
+            rest = self._unit.latency if valid else max(rest - 1, 0)
             for name, port in ports.items():
                 port.value = int(item[name])
             self._dut.i_valid.value = valid
             if valid:
+                program = {name: item[name] for name in held}
                 self.sent.append((cycle, pending.popleft()))
             cycle += 1
         await FallingEdge(self._dut.clk)
@@ -87,7 +93,7 @@ async def every_result_is_the_models(dut):
     await FallingEdge(dut.clk)
     dut.rst.value = 0
     await RisingEdge(dut.clk)
-    driver = Driver(dut, gap=PARAMETERS["gap"])
+    driver = Driver(dut, unit, gap=PARAMETERS["gap"])
     checker = Checker(dut, unit, driver)
     cocotb.start_soon(driver.run(stimuli))
     await with_timeout(checker.run(count), 10 * (20 * count + 1000), "ns")

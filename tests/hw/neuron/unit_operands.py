@@ -178,5 +178,11 @@ def items(unit, *, count: int, seed: int) -> Iterator[dict]:
     """Directed sets of operands for ``unit.compute``, then ``count`` random ones, the same for the same seed."""
     yield from _directed(unit)
     rng = random.Random(seed)
+    held, program, left = getattr(unit, "held", ()), {}, 0
     for _ in range(count):
-        yield _MAKERS[type(unit)](unit, rng)
+        item = _MAKERS[type(unit)](unit, rng)
+        if held and not left:
+            # A batch: so many weights in a row that what is of all of them stays.
+            left, program = rng.choice((1, 3, 10, 40)), {name: item[name] for name in held}
+        left -= 1
+        yield item | program
