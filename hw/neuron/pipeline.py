@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 
-from amaranth.hdl import Module, Signal, Value
+from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
+from amaranth.lib.memory import Memory
 
 from ..numeric.selection import spread
 
 __all__ = ["Timed", "Timeline", "delay"]
+
+RING_DEPTH = 16
+"""Words of a ring: as many as the LUT memory of an FPGA has."""
+
+RING = 6
+"""Cycles from which on a delay is a ring."""
 
 
 def delay(m: Module, value: Value, cycles: int, *, name: str = "delayed", reset_less: bool = True) -> Value:
@@ -34,11 +41,62 @@ class Timed:
     cycle: int
 
 
+class Delays(Elaboratable):
+    """Delays of many values, told while a unit is elaborated and built when all are known.
+
+    Where a value waits for `RING` cycles or more, it does so in a ring of LUT memory, which all values share that wait
+    as long, and in one register behind it: sixteen cycles of four bits there take six cells, in registers as many
+    registers as there are bits and cycles.
+    """
+
+    def __init__(self):
+        self._wanted: list[tuple[Value, Signal, int]] = []
+
+    def add(self, value: Value, cycles: int) -> Signal:
+        """The value as it was ``cycles`` cycles ago, at least one."""
+        name = getattr(value, "name", "value")
+        delayed = Signal(value.shape(), name=f"{name}_d{cycles}", reset_less=True)
+        self._wanted.append((value, delayed, cycles))
+        return delayed
+
+    def elaborate(self, platform):
+        m = Module()
+        rings: dict[int, list[tuple[Value, Signal]]] = {}
+        for value, delayed, cycles in self._wanted:
+            while cycles:
+                length = min(cycles, RING_DEPTH + 1)
+                if length < RING:
+                    length = 1
+                cycles -= length
+                target = Signal.like(delayed, name=f"{delayed.name}_{cycles}") if cycles else delayed
+                if length == 1:
+                    m.d.sync += target.eq(value)
+                else:
+                    rings.setdefault(length, []).append((value, target))
+                value = target
+        if rings:
+            place = Signal(range(RING_DEPTH))
+            m.d.sync += place.eq(place + 1)
+        for length, entries in rings.items():
+            width = sum(len(value) for value, _ in entries)
+            m.submodules[f"ring_{length}"] = ring = Memory(shape=unsigned(width), depth=RING_DEPTH, init=[])
+            writer, reader = ring.write_port(), ring.read_port(domain="comb")
+            # Written ahead of the place that is read; a whole turn ahead, what is read is what is about to be replaced.
+            ahead = Signal(range(RING_DEPTH), init=(length - 1) % RING_DEPTH, name=f"ahead_{length}")
+            m.d.sync += ahead.eq(ahead + 1)
+            m.d.comb += [
+                writer.en.eq(1), writer.addr.eq(ahead), writer.data.eq(Cat(value for value, _ in entries)),
+                reader.addr.eq(place),
+            ]
+            m.d.sync += Cat(delayed for _, delayed in entries).eq(reader.data)
+        return m
+
+
 class Timeline:
     """Adds registers and units to a module and delays what is early, so that operands of one item always meet.
 
     Nothing here has a reset, an enable or a stall: an item moves one cycle per cycle. Each value has one chain of
-    delay registers, however many readers ask for it.
+    delays (`Delays`), however many readers ask for it.
 
     Parameters
     ----------
@@ -48,15 +106,17 @@ class Timeline:
 
     def __init__(self, m: Module):
         self._m = m
-        self._chains: dict[Timed, list[Value]] = {}
+        self._chains: dict[Timed, dict[int, Value]] = {}
+        m.submodules.delays = self._delays = Delays()
 
     def at(self, timed: Timed, cycle: int) -> Value:
         """The value delayed to ``cycle``."""
         assert cycle >= timed.cycle, f"{timed.value!r} is valid in cycle {timed.cycle}, after cycle {cycle}"
-        chain = self._chains.setdefault(timed, [timed.value])
-        while len(chain) <= cycle - timed.cycle:
-            chain.append(delay(self._m, chain[-1], 1, name=getattr(timed.value, "name", "value")))
-        return chain[cycle - timed.cycle]
+        chain = self._chains.setdefault(timed, {timed.cycle: timed.value})
+        if cycle not in chain:
+            last = max(known for known in chain if known < cycle)
+            chain[cycle] = self._delays.add(chain[last], cycle - last)
+        return chain[cycle]
 
     def express(self, cycle: int, value: Value, name: str) -> Timed:
         """Names a combinational expression of values of ``cycle``."""
