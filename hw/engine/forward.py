@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
 from ..contract.rows import Kind
-from ..neuron.alignment import PLACING, added, placed_word
+from ..neuron.alignment import added, placed_word
 from ..neuron.lif import LIFForward
 from ..neuron.pipeline import Timed, Timeline, delay
 from .beats import Collector, Feeder
@@ -195,7 +195,6 @@ class ForwardEngine(wiring.Component):
         # The same beat of the next step comes later than that: its state is not there before.
         m.d.comb += self.readout.address.eq(index)
         line = Timeline(m)
-        assert PLACING == 2
         before = delay(m, self.readout.data, 1, name="readout_before")
         adding = delay(m, Cat(beat & done.last, done.start, layer.spiking, spike_bits), 2, name="adding",
                        reset_less=False)

@@ -26,10 +26,10 @@ GRID = 26
 HEADROOM = 18
 """`narrowed` values lie in -2^HEADROOM to 2^HEADROOM, so that they saturate whatever binary16 number is added."""
 
-PLACING = 2
+PLACING = 1
 """Cycles `placed` and `placed_word` take."""
 
-_FINE = 3  # low bits of a shift amount, done in the first of the two cycles
+_FINE = 3  # low bits of a shift amount, done before the registers
 
 
 def narrowed_bits(*, fraction: int) -> int:
@@ -72,7 +72,8 @@ def placed(
     Returns
     -------
     Timed
-        ``PLACING`` cycles after the significand, as wide as the greatest term.
+        ``PLACING`` cycles after the significand, as wide as the greatest term; one LUT behind registers, so that an
+        addition may follow in the same cycle.
     """
     cycle = significand.cycle
     # Small shifts first, while the word is short; large ones by the register that keeps the word, one every `step`
@@ -83,13 +84,13 @@ def placed(
     short = line.express(cycle, short, f"{name}_fine").value
     places = (greatest >> fine) + 1
     parts = line.spread(cycle, [short] * places, place=amount.value[fine:], name=f"{name}_place")
-    invert = line.at(negative, cycle + 1)
+    invert = line.at(negative, cycle + PLACING)
     width = len(significand.value) + greatest
     magnitude = gathered(parts, step=step, width=width, invert=invert)[drop:]
     if drop:
         lost = Cat(part[: max(0, drop + 1 - step * place)] for place, part in enumerate(parts)).any()
         magnitude = Cat(lost ^ invert, magnitude[1:])
-    return line.register(cycle + 1, magnitude, f"{name}_placed")
+    return line.express(cycle + PLACING, magnitude, f"{name}_placed")
 
 
 def placed_word(line: Timeline, m: Module, word: Timed, *, negative: Timed | None = None, name: str) -> Timed:
@@ -99,7 +100,7 @@ def placed_word(line: Timeline, m: Module, word: Timed, *, negative: Timed | Non
         line,
         significand=Timed(significand, word.cycle),
         amount=Timed(shift, word.cycle),
-        negative=negative or Timed(Const(0, 1), word.cycle + 1),
+        negative=negative or Timed(Const(0, 1), word.cycle + PLACING),
         greatest=29,
         drop=0,
         name=name,
