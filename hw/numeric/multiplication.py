@@ -10,7 +10,6 @@ from amaranth.utils import bits_for
 from .binary16 import UNIT, decode, encode, fields_of
 from .pipeline import Pipeline
 from .rounding import pack
-from .selection import gathered, spread
 
 __all__ = ["Multiplication"]
 
@@ -56,7 +55,7 @@ class Multiplication:
     @property
     def latency(self) -> int:
         """Cycles from two words to their product; one pair per cycle may enter."""
-        return 8
+        return 7
 
     def compute(self, a_word: int, b_word: int, k: int = 0) -> tuple[int, bool]:
         """Binary16 word of ``a · b · 2^k`` and whether it saturated.
@@ -123,35 +122,37 @@ class Multiplier(wiring.Component):
             sign=a_sign ^ b_sign, a=a_significand, b=b_significand, power=a_shift + b_shift,
             **({"k": self.k} if self._multiplication.moves else {}),
         )
-        # Bit n of the product weighs 2^(n + power - 48).
+        # Bit n of the product weighs 2^(n + power - 48). The significand ends ten bits below the leading one, or where a
+        # bit weighs 2^-24 if that is higher. Both are counted from bit -10, which makes the first the leading one's
+        # index.
         power = s0.power + s0.k if self._multiplication.moves else s0.power
-        s1 = pipe.stage(sign=s0.sign, product=s0.a * s0.b, power=power)
-        # The significand ends ten bits below the leading one, or where a bit weighs 2^-24 if that is higher. Both are
-        # counted from bit -10, which makes the first the leading one's index.
-        s2 = pipe.stage(sign=s1.sign, product=s1.product, top=_leading_one(s1.product), edge=UNIT + 10 - s1.power)
-        s3 = pipe.stage(sign=s2.sign, product=s2.product, edge=s2.edge, lowest=Mux(s2.edge > s2.top, s2.edge, s2.top))
+        s1 = pipe.stage(sign=s0.sign, product=s0.a * s0.b, edge=UNIT + 10 - power)
+        top = Signal(range(_PRODUCT), name="top")
+        m.d.comb += top.eq(_leading_one(s1.product))
+        s2 = pipe.stage(
+            sign=s1.sign, product=s1.product, edge=s1.edge, lowest=Mux(s1.edge > top, s1.edge, top))
 
         # Padded so that the guard bit, one below the lowest, exists for a product of 1 too. By multiples of eight
         # first; with the guard bit above the product the result is zero, as sticky alone never rounds up.
-        wide = Cat(Const(0, 11), s3.product)
-        place = s3.lowest[3:]
-        starts = range(0, len(wide), 8)
-        parts = spread(m, [wide[start : start + 12 + 7] for start in starts], place=place, name="window")
-        lost = Cat((place == number) & wide[:start].any() for number, start in enumerate(starts)).any()
-        s4 = pipe.stage(
-            sign=s3.sign, sticky=lost, fine=s3.lowest[:3], scale=(s3.lowest - s3.edge)[:8], zero=~s3.product.any()
+        wide = Cat(Const(0, 11), s2.product)
+        place = s2.lowest[3:]
+        window, lost = Signal(12 + 7, name="window"), Signal()
+        for number, start in enumerate(range(0, len(wide), 8)):
+            with m.If(place == number):
+                m.d.comb += [window.eq(wide[start:]), lost.eq(wide[:start].any())]
+        s3 = pipe.stage(
+            sign=s2.sign, window=window, sticky=lost, fine=s2.lowest[:3], scale=(s2.lowest - s2.edge)[:8],
+            zero=~s2.product.any(),
         )
-        window = Signal(12 + 7, name="window")
-        m.d.comb += window.eq(gathered(parts, step=0, width=len(window)))
-        kept, lost = _shifted(m, window, amount=s4.fine, powers=(2, 1, 0))
+        kept, lost = _shifted(m, s3.window, amount=s3.fine, powers=(2, 1, 0))
         # Above 29, which needs no subtraction.
-        beyond = (s4.scale[5:].any() | s4.scale[1:5].all()) & ~s4.zero
-        s5 = pipe.stage(
-            sign=s4.sign, kept=kept, sticky=s4.sticky | lost, scale=Mux(s4.zero, 0, s4.scale)[:5], overflow=beyond
+        beyond = (s3.scale[5:].any() | s3.scale[1:5].all()) & ~s3.zero
+        s4 = pipe.stage(
+            sign=s3.sign, kept=kept, sticky=s3.sticky | lost, scale=Mux(s3.zero, 0, s3.scale)[:5], overflow=beyond
         )
-        up = s5.kept[0] & (s5.sticky | s5.kept[1])
+        up = s4.kept[0] & (s4.sticky | s4.kept[1])
         word, overflow = pack(
-            m, pipe, sign=s5.sign, scale=s5.scale, significand=s5.kept[1:], up=up, overflow=s5.overflow
+            m, pipe, sign=s4.sign, scale=s4.scale, significand=s4.kept[1:], up=up, overflow=s4.overflow
         )
         m.d.comb += [self.o.eq(word), self.o_overflow.eq(overflow)]
         assert pipe.depth == self._multiplication.latency

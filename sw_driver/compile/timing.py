@@ -31,14 +31,14 @@ BACKWARD_SUM = 7
 LONE_BEAT = 1           # sums come earlier by this where a group is one beat
 TOKEN_LAG = 2           # from a group looked at to its token in hand
 ITEM_LOOKED, ITEM_FRESH = 1, 2  # from an item at the head to its first beat, after another and after none
-FORWARD_UNIT = 26       # a beat's way through the forward neuron unit: 2 registers, 24 stages
-BACKWARD_UNIT = 29      # and the backward one: 2 registers, 27 stages
+FORWARD_UNIT = 25       # a beat's way through the forward neuron unit: 2 registers, 23 stages
+BACKWARD_UNIT = 28      # and the backward one: 2 registers, 26 stages
 RETIRE = 4              # from an item's last beat to its retirement
 
 # Parts of a run (hw/engine/sequence.py, readout.py, history.py).
 PART_END = 1            # the cycle in which a part ends
 TO_LOSS = 1             # between forward and loss
-LOSS_LATENCY = 23       # of a loss besides a cycle per class
+LOSS_LATENCY = 22       # of a loss besides a cycle per class
 HAND_OVER = 2           # from the end of the loss to the start of backward
 TO_NEXT = 1             # from the start of backward to that of the next sample's forward
 TO_REST = 2             # from the end of backward until another sample may follow
@@ -56,7 +56,7 @@ HIT_LAG = 4             # from a hit to its errors at the lanes
 FETCH = 10              # of a group's weights, remainders and momenta: least cycles from group to group
 GROUP_PAUSE = 2         # of the neuron units between groups
 GROUPS_WAITING = 4      # groups that may wait to be fetched
-OPTIMISER_UNIT = 45     # a beat's way through the optimiser
+OPTIMISER_UNIT = 43     # a beat's way through the optimiser
 WRITE_BACK = 5          # of a group's three rows, and until this is seen
 LAYER_END = 2           # from there to the next layer's item
 
