@@ -10,7 +10,6 @@ from ..contract.chip import ChipConfig
 from ..contract.geometry import geometry
 from ..contract.program import Space
 from ..neuron.pipeline import delay
-from ..numeric.selection import gathered, spread
 
 
 def shape_of(config: ChipConfig, space: Space) -> dict[str, int]:
@@ -144,7 +143,7 @@ class SynapseMemory(wiring.Component):
         c_address ────> port B ─┘                            └─> rotation ─> c_data
 
     Read latency: 4 cycles (register, memory, register, rotation), a read of each port per cycle. A write, by rows,
-    takes port A: what was to be read there in the next cycle is lost. Its words come bank by bank, word b for
+    takes port A: what was to be read there in the same cycle is lost. Its words come bank by bank, word b for
     bank b (see `bank_of`): whoever gathers a row does so in that order for nothing. A column port with
     `c_rows` high reads rows.
     """
@@ -167,15 +166,12 @@ class SynapseMemory(wiring.Component):
         lanes, bits = self.lanes, ceil_log2(self.lanes)
         host = self.host
         h_row, h_bank = host.address[bits:], (host.address[:bits] if bits else C(0, 1))
-        # Writes: registered, then port A of every bank. The banks spread over a large part of a device, so what drives
-        # them and what they drive are registers.
-        w_enable, w_row = Signal(), Signal(self.address_bits)
-        w_words, address = Signal(16 * lanes), Signal(self.address_bits)
-        enable, stored = Signal(lanes), Signal(16 * lanes)
-        m.d.sync += [w_enable.eq(self.w_enable), w_row.eq(self.w_address), w_words.eq(self.w_data)]
-        m.d.comb += [enable.eq(w_enable.replicate(lanes)), stored.eq(w_words), address.eq(self.r_address)]
-        with m.If(w_enable):
-            m.d.comb += address.eq(w_row)
+        # Port A of every bank. The banks spread over a large part of a device, so what drives them and what they drive
+        # are registers.
+        address, enable, stored = Signal(self.address_bits), Signal(lanes), Signal(16 * lanes)
+        m.d.comb += [enable.eq(self.w_enable.replicate(lanes)), stored.eq(self.w_data), address.eq(self.r_address)]
+        with m.If(self.w_enable):
+            m.d.comb += address.eq(self.w_address)
         with m.If(host.write):
             m.d.comb += [enable.eq(1 << h_bank), stored.eq(host.data.replicate(lanes))]
         with m.If(host.write | host.read):
@@ -209,7 +205,7 @@ class SynapseMemory(wiring.Component):
                 asked = delay(m, h_bank, self.host_latency, name="asked")
                 m.d.comb += host.result.eq(held.word_select(asked, 16))
             turn = delay(m, source[:bits], self.latency - 1, name=f"{name}_turn") if bits else C(0, 0)
-            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, lanes=lanes, name=name))
+            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, name=name))
         return m
 
 
@@ -218,17 +214,16 @@ def bank_of(lane: int, address: int, *, lanes: int) -> int:
     return (lane + address) % lanes
 
 
-def _rotated(m: Module, words, amount, *, lanes: int, name: str):
-    """Word k from word k + amount, mod lanes, a cycle later; two LUTs per bit for eight lanes.
+def _rotated(m: Module, words, amount, *, name: str):
+    """Word k from word k + amount, mod lanes, a cycle later: one multiplexer of two per bit and bit of the amount.
 
-    By multiples of four with one 2:1 multiplexer per bit and bit of amount; by the rest as the row rests in one of up
-    to four registers while the others clear (see `spread`).
+    The register stands before the last of them, so that what comes next has a share of the way.
     """
     def turned(value, step):
         return Cat(value[16 * step:], value[:16 * step])
 
-    for k in range(2, len(amount)):
+    for k in reversed(range(1, len(amount))):
         words = Mux(amount[k], turned(words, 1 << k), words)
-    low = amount[:2]
-    parts = spread(m, [turned(words, step) for step in range(1 << len(low))], place=low, name=f"{name}_turned")
-    return gathered(parts, step=0, width=16 * lanes)
+    held, last = Signal(len(words), name=f"{name}_turned", reset_less=True), Signal(name=f"{name}_last")
+    m.d.sync += [held.eq(words), last.eq(amount[:1])]
+    return Mux(last, turned(held, 1), held)

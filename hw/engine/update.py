@@ -161,21 +161,20 @@ class UpdateEngine(wiring.Component):
             with m.If(done_beat == beats - 1):
                 m.d.comb += places.r_en.eq(1)
                 m.d.sync += [done_beat.eq(0), place.eq(places.r_data), left.eq(3)]
-        # A row out of its turn rests as zeros, so that the one to be written is the OR of three: one LUT per bit.
-        base, leaving = Signal.like(place, name="base"), []
+        # Momenta out of their turn rest as zeros, and so do the others, so that the row to be written is the OR of two.
+        base = Signal.like(place, name="base")
         with m.Switch(left):
             for turn, name in zip((3, 2, 1), self.fields, strict=True):
                 with m.Case(turn):
                     m.d.comb += base.eq(layer[name])
-        for turn, gathered in zip((3, 2, 1), rows, strict=True):
-            leaving.append(Signal(row, name=f"leaving_{turn}", reset_less=True))
-            m.d.sync += leaving[-1].eq(Mux(left == turn, gathered, 0))
+        first, last = Signal(row, reset_less=True), Signal(row, reset_less=True)
+        m.d.sync += [first.eq(Mux(left[1], Mux(left[0], rows[0], rows[1]), 0)), last.eq(Mux(left == 1, rows[2], 0))]
         writing = Signal()
         m.d.sync += [
             writing.eq(left != 0), self.o_new.eq(left == 3), self.w_address.eq(base + place),
             self.w_enable.eq(left[1] | (left[0] & self.i_use_momentum)),
         ]
         m.d.comb += [
-            self.w_data.eq(leaving[0] | leaving[1] | leaving[2]),
+            self.w_data.eq(first | last),
             self.o_idle.eq(~fetching & ~places.r_rdy & (left == 0) & ~writing),
         ]

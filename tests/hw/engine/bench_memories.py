@@ -46,16 +46,17 @@ class SynapseModel:
         self._m, self._lanes, self._rng = memory, memory.lanes, rng
         self.rows = memory.depth // memory.lanes * memory.lanes
         self.words = np.zeros((self.rows, memory.lanes), np.uint16)  # row, output mod lanes
-        self._landing = None    # a write takes its port in the cycle after it was asked for
 
     def choose(self):
-        rng, lanes, landing = self._rng, self._lanes, self._landing
+        rng, lanes, written = self._rng, self._lanes, None
         kind, row = rng.choice(("write", "read", "engine", "engine")), rng.randrange(self.rows)
         request, answer = {"w_enable": 0, "host__write": 0, "host__read": 0}, []
-        if kind == "engine" or landing:
+        if kind == "engine":
             request |= {"w_enable": rng.randrange(2), "w_address": rng.choice((row, rng.randrange(self.rows))),
                         "w_data": rng.getrandbits(16 * lanes), "r_address": row}
-            if not landing:
+            if request["w_enable"]:
+                written = request["w_address"]
+            else:
                 answer.append((self._m.latency, "r_data", _joined(self.words[row])))
         else:
             bank_ = rng.randrange(lanes)
@@ -63,19 +64,16 @@ class SynapseModel:
             lane = (bank_ - row) % lanes
             if kind == "read":
                 answer.append((self._m.host_latency, "host__result", int(self.words[row, lane])))
+            else:
+                written = row
         if self._m.columns:
-            self._column(request, answer, written=landing and landing[0] if kind != "write" or landing else row)
-        if landing:
-            at, words = landing
-            self.words[at] = words
-        elif kind == "write":
+            self._column(request, answer, written=written)
+        if kind == "write":
             self.words[row, lane] = request["host__data"]
-        self._landing = None
-        if request["w_enable"]:
+        elif request["w_enable"]:
             # A written row comes bank by bank.
-            at = request["w_address"]
-            self._landing = at, [request["w_data"] >> 16 * bank_of(lane, at, lanes=lanes) & 0xFFFF
-                                 for lane in range(lanes)]
+            self.words[written] = [request["w_data"] >> 16 * bank_of(lane, written, lanes=lanes) & 0xFFFF
+                                   for lane in range(lanes)]
         return request, answer
 
     def _column(self, request: dict, answer: list, *, written: int | None):
@@ -162,7 +160,6 @@ async def _cleared(dut, ports, component, kind):
             return {"w__enable": -1, "w__address": place, "w__data": 0, "host__write": 0, "host__read": 0}
         return {"w_enable": 1, "w_address": place, "w_data": 0, "host__write": 0, "host__read": 0}
 
-    # An engine's write of a synapse row takes a cycle to get there.
     pending = [*(request(place) for place in places), {"w_enable": 0} if kind != "rows" else {"w__enable": 0}]
     agent = Traffic(ports, lambda: (pending.pop(0), []))
     await run(dut, [agent], until=lambda: not pending, limit=1000)
