@@ -215,9 +215,10 @@ class BackwardEngine(wiring.Component):
         whole = Cat(gathered, errors)[16 * units:]
         m.d.comb += address.eq(Mux(first_group, layer.error_address + done.step, at))
         m.d.sync += [
-            self.o_row.valid.eq(beat & collector.o_group_end), row.address.eq(address), row.row.eq(whole),
+            self.o_row.valid.eq(beat & collector.o_group_end), row.address.eq(address),
             row.layer.eq(done.layer - 1), row.step.eq(done.step), row.targets.eq(layer.error_targets),
         ]
+        m.d.comb += row.row.eq(gathered)
         with m.If(beat):
             m.d.sync += gathered.eq(whole)
             with m.If(collector.o_group_end):

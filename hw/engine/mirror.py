@@ -60,7 +60,8 @@ class MirrorSender(wiring.Component):
                 with m.If(source == layer.inputs + layer.bias - 1):
                     m.d.sync += source.eq(0)
         m.d.sync += [
-            self.o.p.targets.eq(1 << core), self.o.p.address.eq(base + address), self.o.p.row.eq(words),
-            self.o.p.layer.eq(0), self.o.p.step.eq(0), self.o.valid.eq(coming),
+            self.o.p.targets.eq(1 << core), self.o.p.address.eq(base + address), self.o.valid.eq(coming),
         ]
+        # The words rest until the next row, three cycles later.
+        m.d.comb += [self.o.p.row.eq(words), self.o.p.layer.eq(0), self.o.p.step.eq(0)]
         return m
