@@ -7,7 +7,7 @@ carry by itself. Where its sum is wanted too, that takes a LUT.
 
 from collections import Counter
 
-__all__ = ["CHAIN_CELL", "shorten"]
+__all__ = ["CHAIN_CELL", "readers_of", "shorten"]
 
 CHAIN_CELL = "CCU2C"
 _LUT_INPUTS = "ABCD"
@@ -22,7 +22,7 @@ def shorten(netlist: dict) -> tuple[int, int]:
     """
     starts = ends = 0
     for module in netlist["modules"].values():
-        readers = _readers(module)
+        readers = readers_of(module)
         chain = [(name, cell) for name, cell in module["cells"].items() if cell["type"] == CHAIN_CELL]
         for name, cell in chain:
             pins = cell["connections"]
@@ -33,7 +33,8 @@ def shorten(netlist: dict) -> tuple[int, int]:
     return starts, ends
 
 
-def _readers(module: dict) -> Counter:
+def readers_of(module: dict) -> Counter:
+    """How many pins and ports of a module read each net."""
     count = Counter(bit for port in module["ports"].values() if port["direction"] != "input" for bit in port["bits"])
     for cell in module["cells"].values():
         for port, bits in cell["connections"].items():

@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from .absorb import absorb
 from .carries import shorten
 
 __all__ = ["CHOICES", "FREE_COLLISIONS", "FlowError", "SynthesisError", "Tool", "find", "pack", "place", "synthesis"]
@@ -108,6 +109,7 @@ def synthesis(tool: Tool, folder: Path, family: str, *, repeated: tuple[str, ...
     netlist = json.loads((folder / "design.json").read_text())
     if family == "ecp5":
         shorten(netlist)
+        absorb(netlist)
         (folder / "design.json").write_text(json.dumps(netlist))
     counts: dict[str, int] = {}
     for cell in netlist["modules"]["top"]["cells"].values():

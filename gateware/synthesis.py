@@ -18,6 +18,7 @@ from ..hw.autapse.preset import up5k_chip
 from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
+from .absorb import absorb
 from .carries import shorten
 from .chip import Chip, core_of
 from .flow import FREE_COLLISIONS, SynthesisError, find
@@ -99,6 +100,7 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
     if target.startswith("ecp5"):
         netlist = json.loads((folder / "design.json").read_text())
         shorten(netlist)
+        absorb(netlist)
         (folder / "design.json").write_text(json.dumps(netlist))
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
     find(device.placer, "pip").run(*device.options, "--json", "design.json", "--report", "report.json",

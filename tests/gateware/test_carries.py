@@ -33,8 +33,9 @@ def netlist(tmp_path_factory):
 class Evaluated:
     """A netlist of LUT4 and CCU2C, by what Lattice says of them; a pin without a net has any value."""
 
-    def __init__(self, module: dict, rng: random.Random):
+    def __init__(self, module: dict, rng: random.Random, *, outputs=OUTPUTS):
         self._cells, self._rng = list(module["cells"].values()), rng
+        self._outputs = outputs
         self._ports = {name: port["bits"] for name, port in module["ports"].items()}
 
     def __call__(self, **inputs: int) -> dict[str, int]:
@@ -46,7 +47,7 @@ class Evaluated:
             left = [cell for cell in waiting if not self._done(cell)]
             assert len(left) < len(waiting), "a loop"
             waiting = left
-        return {name: sum(self._known[bit] << place for place, bit in enumerate(self._ports[name])) for name in OUTPUTS}
+        return {name: sum(self._known[bit] << place for place, bit in enumerate(self._ports[name])) for name in self._outputs}
 
     def _done(self, cell: dict) -> bool:
         pins = {pin: bits[0] for pin, bits in cell["connections"].items()}
