@@ -32,7 +32,7 @@ class Core(wiring.Component):
                  bus ── memories, registers, counters, identity
         runs ── Sequencer ─┬─ front: Schedule ── ForwardEngine ── lanes, then LossEngine
                            └─ rear:  Schedule ── BackwardEngine ── lanes, and beside it
-                                     History, at the end of a batch GradientEngine ── lanes ── UpdateEngine
+                                     History, at the end of a batch GradientEngine ── forward's lanes ── UpdateEngine
                                      or RunningGradient ── WideMemory, at the end Harvest ── UpdateEngine
 
     Up to two runs are under way, of different slots (see `Sequencer`); where the engines share one set of
@@ -117,6 +117,11 @@ class Core(wiring.Component):
             self.o_busy.eq(sequencer.o_busy | counters.o_settling), counters.i_running.eq(sequencer.o_busy),
         ]
 
+        # The gradient at a batch's end takes the lanes of forward, which then rests; a cycle late, no one notices.
+        self._turn = None
+        if training and not config.wide_rows:
+            self._turn = Signal(name="gradient_turn")
+            m.d.sync += self._turn.eq(sequencer.o_update)
         width = config.product_bits if shared else config.sum_bits
         m.submodules.forward_lanes = sum_lanes = Lanes(
             lanes=config.lanes, units=config.units, products=shared, width=width)
@@ -145,6 +150,8 @@ class Core(wiring.Component):
         """Everything that a chip built for inference has."""
         active, slot = sequencer.o_forward, sequencer.o_front_slot
         mine = active if self.config.shared else 1
+        if self._turn is not None and not self.config.shared:
+            mine = ~self._turn
         synapses = memories[Space.SYNAPSES]
         m.submodules.schedule = schedule = Schedule(self.config)
         connect(m, bus.layers_0, forward.layers)
@@ -167,14 +174,14 @@ class Core(wiring.Component):
             counters.forward_active.eq(active), counters.forward_visit.eq(forward.o_visit),
             counters.forward_saved.eq(forward.o_saved), sequencer.i_forward_done.eq(forward.o_final),
         ]
-        self._steer(m, lanes, forward, synapses.r_data, active, shift=forward.o_shift)
+        self.steer(m, lanes, forward, synapses.r_data, active if self.config.shared else 1, shift=forward.o_shift)
         if lanes.products:
             with m.If(active):
                 m.d.comb += lanes.i_factor.eq(ONE)
 
-    def _steer(self, m, lanes, engine, words, active, *, shift):
-        """Gives an engine its lanes; `active` matters where engines share them."""
-        with m.If(active if self.config.shared else 1):
+    def steer(self, m, lanes, engine, words, active, *, shift):
+        """Gives an engine its lanes while `active`; of engines that share them, the last that is told to have them."""
+        with m.If(active):
             m.d.comb += [
                 lanes.i_valid.eq(engine.o_valid), lanes.i_first.eq(engine.o_first), lanes.i_last.eq(engine.o_last),
                 lanes.i_words.eq(words), lanes.i_shift.eq(shift),
@@ -218,7 +225,7 @@ class Core(wiring.Component):
         if config.wide_rows:
             build = RunningParts(config)
         else:
-            build = BatchParts(config, lanes=sum_lanes if config.shared else None)
+            build = BatchParts(config, lanes=sum_lanes, turn=self._turn)
         gradient, update = build.connect(
             m, self, memories=memories, program=program, sequencer=sequencer, backward=backward, bus=bus,
             offset=offset, done=gradient_done)
@@ -263,7 +270,7 @@ class Core(wiring.Component):
         if self._mesh:
             self._mesh.take_mirrors(m, synapses, update)
         m.d.comb += counters.gradient_active.eq(going if config.wide_rows else updating)
-        self._steer(m, product_lanes, backward, synapses.c_data, going, shift=backward.o_shift)
+        self.steer(m, product_lanes, backward, synapses.c_data, mine, shift=backward.o_shift)
         with m.If(mine):
             m.d.comb += product_lanes.i_factor.eq(backward.o_factor)
         with m.If(sequencer.o_backward_start):

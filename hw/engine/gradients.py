@@ -20,22 +20,24 @@ from .wide import WideMemory
 class BatchParts:
     """Spikes are kept by neuron (History), and met with the batch's errors at its end: no gradient memory.
 
+    The rows of errors go through forward's lanes, which rest while weights are updated.
+
+    Parameters
+    ----------
+    lanes : to be taken over while `turn`, which is high from a cycle after an update has begun to one after its end
+
     Attributes
     ----------
     items : stream of layers to update, to be driven by the core
     """
 
-    def __init__(self, config: ChipConfig, *, lanes: Lanes | None):
-        self.config, self._shared = config, lanes
+    def __init__(self, config: ChipConfig, *, lanes: Lanes, turn: Signal):
+        self.config, self._lanes, self._turn = config, lanes, turn
         self.items = stream.Signature(Item).create(path=("gradient_items",))
 
     def connect(self, m, core, *, memories, program, sequencer, backward, bus, offset, done):
-        """Adds engine, lanes, update and history to a core; gives the engine and the update."""
-        config, updating = self.config, sequencer.o_update
-        lanes = self._shared
-        if lanes is None:
-            m.submodules.gradient_lanes = lanes = Lanes(
-                lanes=config.lanes, units=config.units, products=False, width=config.sum_bits)
+        """Adds engine, update and history to a core; gives the engine and the update."""
+        config, lanes, turn = self.config, self._lanes, self._turn
         m.submodules.gradient = gradient = GradientEngine(config)
         m.submodules.update = update = UpdateEngine(
             config, width=lanes.bits, fraction=lanes.fraction, lends=True)
@@ -55,33 +57,30 @@ class BatchParts:
             m.d.comb += sequencer.i_update_done.eq(gradient.o_final)
         pairs = ((backward.rows, gradient.errors, Space.ERRORS),) if config.nodes == 1 else ()
         # A cycle late: no memory is read as soon as that, and the way to the memories is long.
-        reads = Signal(name="gradient_reads")
-        m.d.sync += reads.eq(updating)
         for first, second, space in (*pairs,
                                      (backward.active_read, gradient.active, Space.ACTIVE),
                                      (history.read, gradient.history, Space.HISTORY)):
             memory = memories[space].r0
-            m.d.comb += [memory.address.eq(Mux(reads, second.address, first.address)),
+            m.d.comb += [memory.address.eq(Mux(turn, second.address, first.address)),
                          first.data.eq(memory.data), second.data.eq(memory.data)]
         self._write_active(m, memories[Space.ACTIVE].w, backward, history)
-        mine = updating if self._shared is not None else 1
         m.d.comb += [
             gradient.i.payload.eq(self.items.payload), gradient.i.valid.eq(self.items.valid),
             self.items.ready.eq(gradient.i.ready),
             gradient.i_used_words.eq(program.used_words), gradient.i_used_steps.eq(program.used_steps),
             gradient.i_history_log.eq(program.history_log), gradient.i_batch_steps.eq(program.batch_steps),
-            gradient.i_update_idle.eq(update.o_idle), gradient.i_done.eq(lanes.o_done & mine),
+            gradient.i_update_idle.eq(update.o_idle), gradient.i_done.eq(lanes.o_done & turn),
             update.i_item.eq(gradient.o_item), update.i_sums.eq(lanes.o_sums),
-            update.i_sum_valid.eq(lanes.o_valid & mine),
+            update.i_sum_valid.eq(lanes.o_valid & turn),
             history.i_steps.eq(program.steps), history.i_offset.eq(offset),
             history.i_history_log.eq(program.history_log), history.i_clear.eq(sequencer.o_clear),
             sequencer.i_clearing.eq(history.o_clearing),
             replay.i_steps.eq(program.steps), replay.i_layers.eq(program.layers), replay.i_mode.eq(Mode.FORWARD),
             replay.i_start.eq(sequencer.o_backward_start), done.eq(replay.o_idle & history.o_idle),
         ]
-        core._steer(m, lanes, gradient, gradient.o_words, updating, shift=update.o_shift)
-        if self._shared is not None:
-            with m.If(updating):
+        core.steer(m, lanes, gradient, gradient.o_words, turn, shift=update.o_shift)
+        if lanes.products:
+            with m.If(turn):
                 m.d.comb += lanes.i_factor.eq(ONE)
         return gradient, update
 
