@@ -69,7 +69,7 @@ def dsp_blocks(config: ChipConfig) -> int:
     """Multipliers of 18 x 18 bits."""
     if kind_of(config) == "sequenced":
         return 1
-    return config.nodes * ((9 * config.units + 1 + config.lanes) if config.training else config.units)
+    return config.nodes * ((5 * config.units + 3 + config.lanes) if config.training else config.units)
 
 
 def features(config: ChipConfig) -> dict[str, float]:

@@ -11,6 +11,7 @@ from ..contract.rows import Kind
 from ..neuron.lif_backward import LIFBackward
 from ..neuron.pipeline import delay
 from .beats import Collector, Feeder
+from .borrow import lend, lent_ports
 from .memory import ReadPort, WritePort, shape_of
 from .outbox import row_layout
 from .scan import EventList, Scanner, Stage
@@ -33,11 +34,13 @@ class BackwardEngine(wiring.Component):
     Cycles: sum over items of E for each of the groups with a set mask, where E counts the non-zero
     errors of the next layer at that step, as long as the neuron units (lanes / units cycles per
     group) keep up on average; plus 3 per item and the fill of the pipeline.
+
+    The neuron units lend arithmetic to the optimiser while `i_lent` (`borrow.py`).
     """
 
     def __init__(self, config: ChipConfig, *, width: int, fraction: int):
         self.config, self.widths = config, Widths(config)
-        self.unit = LIFBackward(width=width, fraction=fraction)
+        self.unit = LIFBackward(width=width, fraction=fraction, lends=True)
         self._keep = config.membrane_rows > 0
         ports: dict = {"membranes": Out(ReadPort(**shape_of(config, Space.MEMBRANES)))} if self._keep else {}
         if not config.wide_rows:
@@ -60,6 +63,7 @@ class BackwardEngine(wiring.Component):
             "parameters": Out(ReadPort(**shape_of(config, Space.PARAMETERS))),
             "error_inputs": Out(ReadPort(**shape_of(config, Space.ERROR_INPUTS))),
             **ports,
+            **lent_ports(self.unit, units=config.units),
             "o_retire": Out(1), "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1),
             "o_saved": Out(self.widths.neuron + 1),
         })
@@ -159,6 +163,7 @@ class BackwardEngine(wiring.Component):
         for k in range(units):
             m.submodules[f"unit_{k}"] = unit = self.unit.create()
             neurons.append(unit)
+            lend(m, self, unit, k)
             m.d.comb += [
                 unit.i_valid.eq(issued), unit.i_start.eq(entering.start),
                 unit.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()), unit.i_has_sum.eq(entering.sum),

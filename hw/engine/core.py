@@ -8,6 +8,7 @@ from ..contract.chip import ChipConfig
 from ..contract.geometry import geometry
 from ..contract.program import Space
 from .backward import BackwardEngine
+from .borrow import borrow
 from .bus import BusServer
 from .forward import ForwardEngine
 from .gradients import BatchParts, RunningParts
@@ -229,6 +230,7 @@ class Core(wiring.Component):
         gradient, update = build.connect(
             m, self, memories=memories, program=program, sequencer=sequencer, backward=backward, bus=bus,
             offset=offset, done=gradient_done)
+        borrow(m, update, (forward, backward), active=reads)
         items = backward.i
         if self._mesh:
             m.d.comb += schedule.i_present.eq(program.present)

@@ -12,6 +12,7 @@ from ..neuron.alignment import added, placed_word
 from ..neuron.lif import LIFForward
 from ..neuron.pipeline import Timed, Timeline, delay
 from .beats import Collector, Feeder
+from .borrow import lend, lent_ports
 from .memory import ReadPort, WritePort, shape_of
 from .outbox import row_layout
 from .scan import EventList, Scanner, Stage
@@ -35,11 +36,13 @@ class ForwardEngine(wiring.Component):
 
     Cycles: sum over items of G * E, where E counts the spikes of a step and the bias and G groups of
     outputs, as long as E >= lanes / units; plus 2 per item and the fill of the pipeline.
+
+    Where the chip trains, the neuron units lend arithmetic to the optimiser while `i_lent` (`borrow.py`).
     """
 
     def __init__(self, config: ChipConfig, *, width: int, fraction: int):
         self.config, self.widths = config, Widths(config)
-        self.unit = LIFForward(width=width, fraction=fraction)
+        self.unit = LIFForward(width=width, fraction=fraction, lends=config.training)
         self._keep = config.training and config.membrane_rows > 0
         ports = {}
         if config.training:
@@ -59,6 +62,7 @@ class ForwardEngine(wiring.Component):
             **ports,
             **({"o_row": Out(data.StructLayout({"valid": 1, "p": row_layout(config, Kind.SPIKES)}))}
                if config.nodes > 1 else {}),
+            **lent_ports(self.unit, units=config.units),
             "o_final": Out(1), "o_overflow": Out(1), "o_visit": Out(1), "o_saved": Out(self.widths.neuron + 1),
         })
 
@@ -124,6 +128,7 @@ class ForwardEngine(wiring.Component):
         for k in range(units):
             m.submodules[f"unit_{k}"] = lif = self.unit.create()
             lifs.append(lif)
+            lend(m, self, lif, k)
             m.d.comb += [
                 lif.i_valid.eq(issued), lif.i_start.eq(entering.start), lif.i_last.eq(entering.end),
                 lif.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()),

@@ -40,7 +40,7 @@ class BatchParts:
         config, lanes, turn = self.config, self._lanes, self._turn
         m.submodules.gradient = gradient = GradientEngine(config)
         m.submodules.update = update = UpdateEngine(
-            config, width=lanes.bits, fraction=lanes.fraction, lends=True)
+            config, width=lanes.bits, fraction=lanes.fraction, lends=True, borrows=True)
         m.submodules.history = history = History(config)
         m.submodules.history_schedule = replay = Schedule(config)
         connect(m, bus.layers_2, gradient.layers)
@@ -111,7 +111,8 @@ class RunningParts:
         m.submodules.gradient = gradient = RunningGradient(config, rows=rows)
         m.submodules.wide = wide = WideMemory(lanes=config.lanes, depth=rows, width=config.sum_bits)
         m.submodules.harvest = harvest = Harvest(config, rows=rows)
-        m.submodules.update = update = UpdateEngine(config, width=config.sum_bits, fraction=24, lends=True)
+        m.submodules.update = update = UpdateEngine(
+            config, width=config.sum_bits, fraction=24, lends=True, borrows=True)
         m.submodules.gradient_schedule = schedule = Schedule(config)
         connect(m, bus.layers_2, gradient.layers)
         for name, machine in (("harvest", harvest), ("update", update)):

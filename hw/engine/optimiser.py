@@ -10,7 +10,9 @@ from amaranth.lib.wiring import In, Member, Out
 from ..neuron.addition import Addition
 from ..neuron.alignment import GRID, HEADROOM, PLACING, added, narrowed, placed_word, signed_word
 from ..neuron.checks import check_range, check_sum
-from ..neuron.pipeline import Timed, Timeline, delay
+from ..neuron.lif import LIFForward
+from ..neuron.lif_backward import LIFBackward
+from ..neuron.pipeline import Timed, Timeline, delay, port_of
 from ..numeric.binary16 import UNIT, decode, encode
 from ..numeric.multiplication import Multiplication
 from ..numeric.rounding import Rounding
@@ -58,6 +60,8 @@ class MomentumDescent:
     lends : bool
         The gateware lends the rounding of its sum and the product behind it while it has no weight to update:
         `MeanSquaredError` takes the same two steps, and never at the same time.
+    borrows : bool
+        All other roundings, products and the adder are those of a `LIFForward` and a `LIFBackward` that lend them.
 
     Attributes
     ----------
@@ -72,6 +76,7 @@ class MomentumDescent:
     width: int = 52
     fraction: int = UNIT
     lends: bool = False
+    borrows: bool = False
     held: ClassVar = ("momentum_factor", "inverse_batch", "rate", "gradient_log", "step_log", "use_momentum")
 
     def __post_init__(self):
@@ -108,6 +113,18 @@ class MomentumDescent:
     def moved_product(self) -> Multiplication:
         """Of words whose product moves its exponent."""
         return Multiplication(least=-GREATEST_LOG, greatest=GREATEST_LOG)
+
+    @property
+    def borrowed(self) -> dict[str, tuple[str, Addition | Multiplication | Rounding]]:
+        """What is borrowed, by the name of its port: the lender's name of it and the unit."""
+        forward, backward = LIFForward(lends=True), LIFBackward(lends=True)
+        return {
+            "momentum_sum": ("difference", forward.difference),
+            "momentum_product": ("leak_product", backward.product),
+            "step_product": ("reset_product", self.moved_product),
+            "weight_rounding": ("error_rounding", backward.error_rounding),
+            "remainder_rounding": ("reset_rounding", backward.reset_rounding),
+        } if self.borrows else {}
 
     @property
     def lent_ports(self) -> dict[str, Member]:
@@ -193,6 +210,8 @@ class MomentumDescentUnit(wiring.Component):
         With ``lends``: a value as ``MomentumDescent.sum_rounding`` takes it, and a word that stays as it is.
     o_lent, o_lent_overflow : :py:`Out(16)`, :py:`Out(1)`
         With ``lends``: ``mul(factor, rnd(exact))``, a rounding and a product later, and whether one saturated.
+    momentum_sum, momentum_product, step_product, weight_rounding, remainder_rounding : :py:`In(port_of(…))`
+        With ``borrows``.
     """
 
     i_valid: Signal
@@ -220,7 +239,7 @@ class MomentumDescentUnit(wiring.Component):
     def __init__(self, parameters: MomentumDescent):
         self._parameters = parameters
         super().__init__({
-            **parameters.lent_ports,
+            **parameters.lent_ports, **{name: In(port_of(unit)) for name, (_, unit) in parameters.borrowed.items()},
             "i_valid": In(1), "i_sum": In(signed(parameters.width)), "i_weight": In(16), "i_remainder": In(16),
             "i_momentum": In(16), "i_momentum_factor": In(16), "i_inverse_batch": In(16), "i_rate": In(16),
             "i_gradient_log": In(signed(7)), "i_step_log": In(signed(7)), "i_use_momentum": In(1),
@@ -248,17 +267,19 @@ class MomentumDescentUnit(wiring.Component):
                          self.o_lent_overflow.eq(line.either(sum_overflow, fresh_overflow).value)]
         # Registered first, so that memories may drive the port: a DSP block is most of a cycle.
         held = line.register(0, Mux(self.i_use_momentum, self.i_momentum, 0), "held")
-        kept, kept_overflow = line.unit(1, p.plain_product, "momentum_product", a=self.i_momentum_factor, b=held.value)
+        kept, kept_overflow = self._unit(
+            line, 1, p.plain_product, "momentum_product", a=self.i_momentum_factor, b=held.value)
         now = fresh.cycle
-        momentum, momentum_overflow = line.unit(now, p.addition, "momentum_sum", a=line.at(kept, now), b=fresh.value)
+        momentum, momentum_overflow = self._unit(
+            line, now, p.addition, "momentum_sum", a=line.at(kept, now), b=fresh.value)
 
         now = momentum.cycle
-        step, step_overflow = line.unit(
-            now, p.moved_product, "step_product", a=self.i_rate, b=momentum.value, k=self.i_step_log)
+        step, step_overflow = self._unit(
+            line, now, p.moved_product, "step_product", a=self.i_rate, b=momentum.value, k=self.i_step_log)
         exact, turned = self._exact(line, m, step)
-        weight, weight_overflow = line.unit(
-            exact.cycle, p.weight_rounding, "weight_rounding", i=narrowed(exact.value, fraction=_FINE)
-        )
+        weight, weight_overflow = self._unit(
+            line, exact.cycle, p.weight_rounding, "weight_rounding",
+            i=narrowed(exact.value, fraction=_FINE))
         remainder, remainder_overflow = self._remainder(line, m, weight, exact=exact)
 
         overflow = line.either(
@@ -304,4 +325,11 @@ class MomentumDescentUnit(wiring.Component):
         minus = line.at(minus, now)
         term = Cat(minus.replicate(REMAINDER_LOG), term.value)[:bits]
         left = line.register(now, added(line.at(lower, now), term, negative=minus, bits=bits), "left")
-        return line.unit(left.cycle, rounding, "remainder_rounding", i=left.value)
+        # A borrowed rounding's grid is finer.
+        return self._unit(line, left.cycle, rounding, "remainder_rounding",
+                          i=left.value << GRID - UNIT if self._parameters.borrows else left.value)
+
+    def _unit(self, line: Timeline, cycle: int, parameters, name: str, **inputs) -> tuple[Timed, Timed]:
+        """One of the units that may be borrowed."""
+        borrowed = getattr(self, name) if self._parameters.borrows else None
+        return line.unit(cycle, parameters, name, borrowed=borrowed, **inputs)

@@ -6,7 +6,7 @@ from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ..contract.chip import ChipConfig
-from ..neuron.pipeline import delay
+from ..neuron.pipeline import delay, port_of
 from .gradient import update_layout
 from .memory import SynapseMemory
 from .optimiser import MomentumDescent
@@ -25,20 +25,24 @@ class UpdateEngine(wiring.Component):
     max(`reading`, lanes / units + `pause`) cycles. Without momentum no momentum row is written and what is read of
     one is not used, so none need exist. Rows are written as `SynapseMemory` takes them, bank by bank; `o_new` says of a
     row that it is one of weights. With `lends` the first unit lends what it can while `o_idle` (`MomentumDescentUnit`).
+    With `borrows` unit k has most of its arithmetic through ports with its number, which must work for it until
+    `o_idle` (`borrow.py`).
     """
 
     fields = ("weights", "remainders", "momenta")
     reading = 6 + SynapseMemory.latency
     pause = 2
 
-    def __init__(self, config: ChipConfig, *, width: int, fraction: int, lends: bool = False):
+    def __init__(self, config: ChipConfig, *, width: int, fraction: int, lends: bool = False, borrows: bool = False):
         self.config = config
-        self.unit = MomentumDescent(width=width, fraction=fraction)
-        self._first = MomentumDescent(width=width, fraction=fraction, lends=lends)
+        self.unit = MomentumDescent(width=width, fraction=fraction, borrows=borrows)
+        self._first = MomentumDescent(width=width, fraction=fraction, lends=lends, borrows=borrows)
         self._layout = update_layout(config)
         row, address = 16 * config.lanes, Widths(config).synapse
         super().__init__({
             **self._first.lent_ports,
+            **{f"{name}_{k}": In(port_of(unit)) for name, (_, unit) in self.unit.borrowed.items()
+               for k in range(config.units)},
             "i": In(stream.Signature(self._layout)), "i_item": In(Item),
             "layer": Out(LayerPort(layer_view(config, *self.fields))),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1),
@@ -127,6 +131,8 @@ class UpdateEngine(wiring.Component):
                 unit.i_rate.eq(self.i_rate), unit.i_gradient_log.eq(self.i_gradient_log),
                 unit.i_step_log.eq(self.i_step_log), unit.i_use_momentum.eq(self.i_use_momentum),
             ]
+            for name in self.unit.borrowed:
+                wiring.connect(m, getattr(unit, name), wiring.flipped(getattr(self, f"{name}_{k}")))
         for name in self._first.lent_ports:
             inner, outer = getattr(optimisers[0], name), getattr(self, name)
             m.d.comb += outer.eq(inner) if name.startswith("o_") else inner.eq(outer)

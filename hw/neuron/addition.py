@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from ..numeric.binary16 import decode, encode, fields_of
 from ..numeric.pipeline import Pipeline
@@ -25,6 +25,11 @@ class Addition:
     The same word as placing both on one fixed-point grid and rounding, in about half the logic: the words are aligned
     to the larger of them, not to the format.
     """
+
+    @property
+    def ports(self) -> dict[str, Member]:
+        """Of the gateware, but for the floor."""
+        return {"a": In(16), "b": In(16), "o": Out(16), "o_overflow": Out(1)}
 
     @property
     def latency(self) -> int:
@@ -82,7 +87,7 @@ class Adder(wiring.Component):
 
     def __init__(self, addition: Addition):
         self._addition = addition
-        super().__init__({"a": In(16), "b": In(16), "o": Out(16), "o_overflow": Out(1), "o_floor": Out(16)})
+        super().__init__({**addition.ports, "o_floor": Out(16)})
 
     def elaborate(self, platform):
         m = Module()

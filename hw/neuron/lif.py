@@ -1,7 +1,7 @@
 """Leaky integrate-and-fire, forward: an exact sum and the leak become membrane, spike, mask and the next leak."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
@@ -13,7 +13,7 @@ from ..numeric.rounding import Rounding
 from .addition import Addition
 from .alignment import GRID, HEADROOM, PLACING, added, narrowed, placed_word
 from .checks import check_range, check_sum
-from .pipeline import Timed, Timeline, delay
+from .pipeline import Timed, Timeline, delay, port_of
 
 __all__ = ["ForwardResult", "LIFForward"]
 
@@ -50,6 +50,8 @@ class LIFForward:
         Bits of the exact sum: 52 from lanes that add binary16, 92 from lanes that add products.
     fraction : int, 24 to 60
         The sum's least bit weighs 2^-fraction.
+    lends : bool
+        The gateware lends its adder while no neuron is under way (`lent`).
 
     Raises
     ------
@@ -59,6 +61,7 @@ class LIFForward:
 
     width: int = 52
     fraction: int = UNIT
+    lends: bool = False
 
     def __post_init__(self):
         check_range("LIFForward width", self.width, least=12, greatest=128)
@@ -79,6 +82,11 @@ class LIFForward:
     def product(self) -> Multiplication:
         """Of decay and membrane."""
         return Multiplication()
+
+    @property
+    def lent(self) -> dict[str, Addition]:
+        """What is lent, by the name of its port."""
+        return {"difference": self.difference} if self.lends else {}
 
     @property
     def membrane_cycle(self) -> int:
@@ -160,9 +168,15 @@ class LIFForwardUnit(wiring.Component):
         The new state.
     o_overflow : :py:`Out(1)`
         A rounding that counts saturated; 0 without ``o_valid``.
+    i_lent : :py:`In(1)`
+        With ``lends``: what is lent works for its port, and no neuron is under way.
+    difference : :py:`Out(port_of(Addition()))`
+        With ``lends``.
     """
 
     i_valid: Signal
+    i_lent: Signal
+    difference: Any
     i_sum: Signal
     i_leak: Signal
     i_start: Signal
@@ -188,6 +202,8 @@ class LIFForwardUnit(wiring.Component):
             "i_spiking": In(1), "i_soft": In(1), "i_strict": In(1),
             "o_valid": Out(1), "o_membrane": Out(16), "o_spike": Out(1), "o_mask": Out(1), "o_leak": Out(16),
             "o_overflow": Out(1),
+            **({"i_lent": In(1)} if parameters.lends else {}),
+            **{name: Out(port_of(unit)) for name, unit in parameters.lent.items()},
         })
 
     def elaborate(self, platform):
@@ -250,7 +266,8 @@ class LIFForwardUnit(wiring.Component):
         """``rnd(u - θ)``, its overflow, and the floor of |u - θ|, two cycles before them."""
         parameters = self._parameters.difference
         minus = Cat(theta[:15], ~theta[15])
-        word, overflow = line.unit(u.cycle, parameters, "difference", a=u.value, b=minus)
+        lent = (self.i_lent, self.difference) if self._parameters.lends else None
+        word, overflow = line.unit(u.cycle, parameters, "difference", lent=lent, a=u.value, b=minus)
         return word, overflow, Timed(m.submodules.difference.o_floor, u.cycle + parameters.floor_latency)
 
 

@@ -1,7 +1,7 @@
 """Leaky integrate-and-fire, backward: the error on a neuron's spikes becomes the error on its sum."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -12,11 +12,12 @@ from ..numeric.multiplication import Multiplication
 from ..numeric.rounding import Rounding
 from .alignment import GRID, HEADROOM, PLACING, added, narrowed, placed, placed_word, signed_word
 from .checks import check_range, check_sum
-from .pipeline import Timed, Timeline, delay
+from .pipeline import Timed, Timeline, delay, port_of
 
 __all__ = ["BackwardResult", "LIFBackward"]
 
 LEAST_HEIGHT, GREATEST_HEIGHT = -16, 23
+GREATEST_LENT = 40  # exponents of who borrows the product lie in ±GREATEST_LENT
 
 # A product of two words is at least 2^17 where its shifts add up to 45 or more: 2^10·2^10·2^(45-48). One of them is
 # then 16 or more and its word normal, and so is the other, whose shift cannot be 0.
@@ -51,6 +52,8 @@ class LIFBackward:
         Bits of the exact sum of weights times errors.
     fraction : int, 24 to 60
         The sum's least bit weighs 2^-fraction.
+    lends : bool
+        The gateware lends two multipliers and two roundings while no neuron is under way (`lent`).
 
     Raises
     ------
@@ -60,6 +63,7 @@ class LIFBackward:
 
     width: int = 92
     fraction: int = 2 * UNIT
+    lends: bool = False
 
     def __post_init__(self):
         check_range("LIFBackward width", self.width, least=12, greatest=128)
@@ -85,6 +89,19 @@ class LIFBackward:
     def product(self) -> Multiplication:
         """Of decay and membrane, threshold or error."""
         return Multiplication()
+
+    @property
+    def reset_product(self) -> Multiplication:
+        """Of decay and membrane or threshold; who borrows it moves its exponent."""
+        return Multiplication(least=-GREATEST_LENT, greatest=GREATEST_LENT) if self.lends else self.product
+
+    @property
+    def lent(self) -> dict[str, Multiplication | Rounding]:
+        """What is lent, by the name of its port."""
+        return {
+            "leak_product": self.product, "reset_product": self.reset_product, "error_rounding": self.error_rounding,
+            "reset_rounding": self.reset_rounding,
+        } if self.lends else {}
 
     @property
     def spike_error_cycle(self) -> int:
@@ -175,8 +192,17 @@ class LIFBackwardUnit(wiring.Component):
         d[t].
     o_overflow : :py:`Out(1)`
         A rounding that counts saturated; 0 without ``o_valid``.
+    i_lent : :py:`In(1)`
+        With ``lends``: what is lent works for its port, and no neuron is under way.
+    leak_product, reset_product, error_rounding, reset_rounding : :py:`Out(port_of(…))`
+        With ``lends``.
     """
 
+    i_lent: Signal
+    leak_product: Any
+    reset_product: Any
+    error_rounding: Any
+    reset_rounding: Any
     i_valid: Signal
     i_sum: Signal
     i_has_sum: Signal
@@ -205,7 +231,12 @@ class LIFBackwardUnit(wiring.Component):
             "i_mask": In(1), "i_decay": In(16), "i_threshold": In(16), "i_height_log": In(signed(7)),
             "i_spiking": In(1), "i_soft": In(1), "i_detach": In(1),
             "o_valid": Out(1), "o_error": Out(16), "o_overflow": Out(1),
+            **({"i_lent": In(1)} if parameters.lends else {}),
+            **{name: Out(port_of(unit)) for name, unit in parameters.lent.items()},
         })
+
+    def _lent(self, name: str):
+        return (self.i_lent, getattr(self, name)) if self._parameters.lends else None
 
     def elaborate(self, platform):
         m = Module()
@@ -218,8 +249,11 @@ class LIFBackwardUnit(wiring.Component):
 
         later = line.express(0, Mux(self.i_start, 0, self.i_next), "later")
         base = Mux(self.i_soft, self.i_threshold, self.i_membrane)
-        leak, leak_overflow = line.unit(0, p.product, "leak_product", a=self.i_decay, b=later.value)
-        reset, product_overflow = line.unit(0, p.product, "reset_product", a=self.i_decay, b=base)
+        leak, leak_overflow = line.unit(
+            0, p.product, "leak_product", lent=self._lent("leak_product"), a=self.i_decay, b=later.value)
+        reset, product_overflow = line.unit(
+            0, p.reset_product, "reset_product", lent=self._lent("reset_product"), a=self.i_decay, b=base,
+            **({"k": Const(0, 1)} if p.lends else {}))
 
         total = line.register(0, narrowed(self.i_sum, fraction=p.fraction), "total")
         rounded, sum_overflow = line.unit(1, p.sum_rounding, "sum_rounding", i=total.value)
@@ -273,7 +307,9 @@ class LIFBackwardUnit(wiring.Component):
         total = Cat(Const(0, GRID - UNIT), whole.value)
         width = self._parameters.reset_rounding.width
         exact = line.register(now, added(total, term.value, negative=line.at(negative, now), bits=width), "exact")
-        word, overflow = line.unit(now + 1, self._parameters.reset_rounding, "reset_rounding", i=exact.value)
+        word, overflow = line.unit(
+            now + 1, self._parameters.reset_rounding, "reset_rounding", lent=self._lent("reset_rounding"),
+            i=exact.value)
         return line.express(word.cycle, signed_word(word.value, line.at(sign, word.cycle)), "after"), overflow
 
     def _error(self, line: Timeline, m: Module, error: Timed, *, height: Timed, leak: Timed) -> tuple[Timed, Timed]:
@@ -300,5 +336,7 @@ class LIFBackwardUnit(wiring.Component):
         total = Cat(Const(0, GRID - UNIT), whole.value)
         width = self._parameters.error_rounding.width
         exact = line.register(now, added(total, term.value, negative=line.at(negative, now), bits=width), "sum_exact")
-        word, overflow = line.unit(now + 1, self._parameters.error_rounding, "error_rounding", i=exact.value)
+        word, overflow = line.unit(
+            now + 1, self._parameters.error_rounding, "error_rounding", lent=self._lent("error_rounding"),
+            i=exact.value)
         return line.express(word.cycle, signed_word(word.value, line.at(leak_sign, word.cycle)), "result"), overflow

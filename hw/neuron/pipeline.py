@@ -1,13 +1,15 @@
 """Book-keeping of cycles for fixed-latency units whose operands meet at different depths."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from amaranth.hdl import Cat, Elaboratable, Module, Signal, Value, unsigned
+from amaranth.hdl import Cat, Elaboratable, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 
 from ..numeric.selection import spread
 
-__all__ = ["Timed", "Timeline", "delay"]
+__all__ = ["Timed", "Timeline", "delay", "port_of"]
 
 RING_DEPTH = 16
 """Words of a ring: as many as the LUT memory of an FPGA has."""
@@ -31,6 +33,11 @@ def delay(m: Module, value: Value, cycles: int, *, name: str = "delayed", reset_
         m.d.sync += register.eq(value)
         value = register
     return value
+
+
+def port_of(parameters) -> wiring.Signature:
+    """What a unit that is lent takes and gives, as the lender's output or the borrower's input."""
+    return wiring.Signature(parameters.ports)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,12 +141,24 @@ class Timeline:
         """`spread` of values of ``cycle``; its registers are valid one cycle later."""
         return spread(self._m, values, place=place, name=f"{name}_{cycle}")
 
-    def unit(self, cycle: int, parameters, name: str, **inputs: Value) -> tuple[Timed, Timed]:
-        """Creates a unit, feeds its ports with values of ``cycle``; its ``o`` and ``o_overflow``, a latency later."""
-        component = parameters.create()
-        self._m.submodules[name] = component
+    def unit(
+        self, cycle: int, parameters, name: str, *, lent: tuple[Value, Any] | None = None, borrowed: Any = None,
+        **inputs: Value,
+    ) -> tuple[Timed, Timed]:
+        """Creates a unit, feeds its ports with values of ``cycle``; its ``o`` and ``o_overflow``, a latency later.
+
+        With ``lent``, a bit and a port of the unit's kind, the unit works for that port where the bit is set. With
+        ``borrowed``, a port of the unit's kind, none is created: it stands behind that port.
+        """
+        component = borrowed
+        if borrowed is None:
+            self._m.submodules[name] = component = parameters.create()
         for port, value in inputs.items():
+            if lent is not None:
+                value = Mux(lent[0], getattr(lent[1], port), value)
             self._m.d.comb += getattr(component, port).eq(value)
+        if lent is not None:
+            self._m.d.comb += [lent[1].o.eq(component.o), lent[1].o_overflow.eq(component.o_overflow)]
         done = cycle + parameters.latency
         return Timed(component.o, done), Timed(component.o_overflow, done)
 

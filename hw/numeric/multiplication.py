@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 from amaranth.utils import bits_for
 
 from .binary16 import UNIT, decode, encode, fields_of
@@ -51,6 +51,13 @@ class Multiplication:
     def moves(self) -> bool:
         """Whether there is a k, and so a port for it."""
         return (self.least, self.greatest) != (0, 0)
+
+    @property
+    def ports(self) -> dict[str, Member]:
+        """Of the gateware."""
+        width = max(bits_for(bound, require_sign_bit=True) for bound in (self.least, self.greatest))
+        return {"a": In(16), "b": In(16), "o": Out(16), "o_overflow": Out(1),
+                **({"k": In(signed(width))} if self.moves else {})}
 
     @property
     def latency(self) -> int:
@@ -105,12 +112,7 @@ class Multiplier(wiring.Component):
 
     def __init__(self, multiplication: Multiplication):
         self._multiplication = multiplication
-        members = {"a": In(16), "b": In(16), "o": Out(16), "o_overflow": Out(1)}
-        if multiplication.moves:
-            bounds = multiplication.least, multiplication.greatest
-            width = max(bits_for(bound, require_sign_bit=True) for bound in bounds)
-            members["k"] = In(signed(width))
-        super().__init__(members)
+        super().__init__(multiplication.ports)
 
     def elaborate(self, platform):
         m = Module()
@@ -122,8 +124,8 @@ class Multiplier(wiring.Component):
             sign=a_sign ^ b_sign, a=a_significand, b=b_significand, power=a_shift + b_shift,
             **({"k": self.k} if self._multiplication.moves else {}),
         )
-        # Bit n of the product weighs 2^(n + power - 48). The significand ends ten bits below the leading one, or where a
-        # bit weighs 2^-24 if that is higher. Both are counted from bit -10, which makes the first the leading one's
+        # Bit n of the product weighs 2^(n + power - 48). The significand ends ten bits below the leading one, or where
+        # a bit weighs 2^-24 if that is higher. Both are counted from bit -10, so that the first is the leading one's
         # index.
         power = s0.power + s0.k if self._multiplication.moves else s0.power
         s1 = pipe.stage(sign=s0.sign, product=s0.a * s0.b, edge=UNIT + 10 - power)

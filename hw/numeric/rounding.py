@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Member, Out
 
 from .binary16 import LARGEST, UNIT, encode
 from .pipeline import Pipeline
@@ -86,6 +86,11 @@ class Rounding:
                 raise ValueError(f"Rounding {name} must be {least} to {most}, not {number!r}")
 
     @property
+    def ports(self) -> dict[str, Member]:
+        """Of the gateware."""
+        return {"i": In(signed(self.width)), "o": Out(16), "o_overflow": Out(1)}
+
+    @property
     def latency(self) -> int:
         """Cycles from a value to its rounded word; one value per cycle may enter."""
         return 5
@@ -133,7 +138,7 @@ class Rounder(wiring.Component):
 
     def __init__(self, rounding: Rounding):
         self._rounding = rounding
-        super().__init__({"i": In(signed(rounding.width)), "o": Out(16), "o_overflow": Out(1)})
+        super().__init__(rounding.ports)
 
     def elaborate(self, platform):
         m = Module()

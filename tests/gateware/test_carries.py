@@ -47,7 +47,8 @@ class Evaluated:
             left = [cell for cell in waiting if not self._done(cell)]
             assert len(left) < len(waiting), "a loop"
             waiting = left
-        return {name: sum(self._known[bit] << place for place, bit in enumerate(self._ports[name])) for name in self._outputs}
+        return {name: sum(self._known[bit] << place for place, bit in enumerate(self._ports[name]))
+                for name in self._outputs}
 
     def _done(self, cell: dict) -> bool:
         pins = {pin: bits[0] for pin, bits in cell["connections"].items()}

@@ -13,8 +13,8 @@ ECP5 = boards()["ulx3s-85f"].device
 LINK = 2    # block RAMs of link and command processor
 
 
-@pytest.mark.parametrize("name, rams, dsp", [("tile, 4 lanes", 53, 14), ("tile, 8 lanes", 75, 18),
-                                             ("tile, 8 lanes, 2 layers", 67, 18)])
+@pytest.mark.parametrize("name, rams, dsp", [("tile, 4 lanes", 53, 12), ("tile, 8 lanes", 75, 16),
+                                             ("tile, 8 lanes, 2 layers", 67, 16)])
 def test_a_tile_has_the_rams_that_synthesis_found(name, rams, dsp):
     config = SIZES[name]
     assert block_rams(config, ECP5) == LINK + config.nodes * rams
@@ -22,7 +22,7 @@ def test_a_tile_has_the_rams_that_synthesis_found(name, rams, dsp):
 
 
 def test_a_chip_has_the_rams_that_synthesis_found():
-    assert (block_rams(SIZES["2 lanes"], ECP5), dsp_blocks(SIZES["2 lanes"])) == (50, 12)
+    assert (block_rams(SIZES["2 lanes"], ECP5), dsp_blocks(SIZES["2 lanes"])) == (50, 10)
     assert block_rams(boards()["ulx3s-25f"].preset(), ECP5) == 42
     assert block_rams(boards()["icebreaker"].preset(), boards()["icebreaker"].device) == 23
 

@@ -29,7 +29,7 @@ def any_word(rng: random.Random) -> int:
 
 
 def rounds_alike(part: int, value: int, lanes, *, rng: random.Random) -> bool:
-    """Whether what is left of a sum rounds as the sum itself does, alone and with a word added; equal where it can be."""
+    """Whether what is left of a sum rounds as the sum does, alone and with a word added; equal where it can be."""
     drop = lanes.unit.fraction - lanes.fraction
     if not value % (1 << drop) and abs(value) < 1 << HEADROOM - 1 + lanes.unit.fraction:
         return part == value >> drop

@@ -27,6 +27,8 @@ from autapse.hw.engine.schedule import Schedule
 from autapse.hw.engine.sequence import Sequencer
 from autapse.hw.engine.update import UpdateEngine
 from autapse.hw.engine.walk import Walker
+from autapse.hw.neuron.lif import LIFForward
+from autapse.hw.neuron.lif_backward import LIFBackward
 from engine_bank import Bank
 from mesh_parts import Conducted, Gated, Mirrored
 
@@ -139,6 +141,35 @@ class Lent(wiring.Component):
         return m
 
 
+class Borrowed(wiring.Component):
+    """UpdateEngine with neuron units that work for it; the ports of the former."""
+
+    def __init__(self, config: ChipConfig, *, width: int, fraction: int):
+        self.config = config
+        self._update = update = UpdateEngine(config, width=width, fraction=fraction, borrows=True)
+        self.unit, self.reading, self.pause = update.unit, update.reading, update.pause
+        lent = [f"{name}_{k}" for name in self.unit.borrowed for k in range(config.units)]
+        super().__init__({name: member for name, member in update.signature.members.items() if name not in lent})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.update = update = self._update
+        for k in range(self.config.units):
+            m.submodules[f"forward_{k}"] = forward = LIFForward(lends=True).create()
+            m.submodules[f"backward_{k}"] = backward = LIFBackward(lends=True).create()
+            m.d.comb += [forward.i_lent.eq(1), backward.i_lent.eq(1)]
+            for name, (theirs, _) in self.unit.borrowed.items():
+                lender = getattr(forward if theirs == "difference" else backward, theirs)
+                wiring.connect(m, lender, getattr(update, f"{name}_{k}"))
+        for name, member in self.signature.members.items():
+            inner, outer = getattr(update, name), getattr(self, name)
+            if not member.is_port:
+                wiring.connect(m, inner, wiring.flipped(outer))
+            else:
+                m.d.comb += inner.eq(outer) if member.flow == wiring.In else outer.eq(inner)
+        return m
+
+
 def memories() -> dict:
     return {
         **{f"synapses_{lanes}": SynapseMemory(lanes=lanes, depth=24) for lanes in (1, 2, 8)},
@@ -196,6 +227,7 @@ def update() -> dict:
 
 def lent() -> dict:
     return {
+        "update_borrowed": Borrowed(PAIR, width=43, fraction=24),
         "update_lent": Lent(PAIR, width=47, fraction=24, loss=False),
         "update_lent_wide": Lent(SLOW, width=92, fraction=48, loss=False),
         "loss_lent": Lent(PAIR, width=47, fraction=24, loss=True),
