@@ -10,6 +10,7 @@ from ..contract.chip import ChipConfig
 from ..contract.geometry import geometry
 from ..contract.program import Space
 from ..neuron.pipeline import delay
+from ..numeric.selection import gathered, spread
 
 
 def shape_of(config: ChipConfig, space: Space) -> dict[str, int]:
@@ -205,7 +206,7 @@ class SynapseMemory(wiring.Component):
                 asked = delay(m, h_bank, self.host_latency, name="asked")
                 m.d.comb += host.result.eq(held.word_select(asked, 16))
             turn = delay(m, source[:bits], self.latency - 1, name=f"{name}_turn") if bits else C(0, 0)
-            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, name=name))
+            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, lanes=lanes, name=name))
         return m
 
 
@@ -214,16 +215,17 @@ def bank_of(lane: int, address: int, *, lanes: int) -> int:
     return (lane + address) % lanes
 
 
-def _rotated(m: Module, words, amount, *, name: str):
-    """Word k from word k + amount, mod lanes, a cycle later: one multiplexer of two per bit and bit of the amount.
+def _rotated(m: Module, words, amount, *, lanes: int, name: str):
+    """Word k from word k + amount, mod lanes, a cycle later; two LUTs per bit for eight lanes.
 
-    The register stands before the last of them, so that what comes next has a share of the way.
+    By multiples of four with one 2:1 multiplexer per bit and bit of amount; by the rest as the row rests in one of up
+    to four registers while the others clear (see `spread`).
     """
     def turned(value, step):
         return Cat(value[16 * step:], value[:16 * step])
 
-    for k in reversed(range(1, len(amount))):
+    for k in range(2, len(amount)):
         words = Mux(amount[k], turned(words, 1 << k), words)
-    held, last = Signal(len(words), name=f"{name}_turned", reset_less=True), Signal(name=f"{name}_last")
-    m.d.sync += [held.eq(words), last.eq(amount[:1])]
-    return Mux(last, turned(held, 1), held)
+    low = amount[:2]
+    parts = spread(m, [turned(words, step) for step in range(1 << len(low))], place=low, name=f"{name}_turned")
+    return gathered(parts, step=0, width=16 * lanes)
