@@ -93,9 +93,16 @@ class Lanes(wiring.Component):
         m.d.comb += [
             writer.en.eq(push), writer.addr.eq(put), writer.data.eq(part), reader.addr.eq(take),
             self.o_sums.eq(reader.data), pop.eq(self.o_valid & self.i_shift),
-            self.o_done.eq(pop & (take[:(self.beats - 1).bit_length()] == self.beats - 1)),
         ]
         m.d.sync += [put.eq(put + push), take.eq(take + pop)]
+        if depth & depth - 1:   # no chip has such lanes
+            for place, moves in ((put, push), (take, pop)):
+                with m.If(moves & (place == depth - 1)):
+                    m.d.sync += place.eq(0)
+            ends = Cat(take == number * self.beats + self.beats - 1 for number in range(self.credits)).any()
+        else:
+            ends = take[:(self.beats - 1).bit_length()] == self.beats - 1
+        m.d.comb += self.o_done.eq(pop & ends)
         with m.If(push & ~pop):
             m.d.sync += [level.eq(level + 1), self.o_valid.eq(1)]
         with m.Elif(pop & ~push):
