@@ -154,6 +154,36 @@ def checked_spikes(spikes, network: Network) -> np.ndarray:
     return np.ascontiguousarray(array, np.uint8)
 
 
+def checked_batch(spikes, network: Network, training: TrainingSpec | None, *, name: str, targets, error) -> np.ndarray:
+    """`checked_spikes` of a batch that `accumulate` of the device called `name` was asked for; for what it was loaded.
+
+    Raises
+    ------
+    DeviceError
+        If it was loaded for inference or for smaller batches, or there are targets and an error function, or neither.
+    DataError
+        If the spikes are not for this network.
+    """
+    if training is None:
+        raise DeviceError(f"{name} was loaded for inference; load it with a TrainingSpec to train")
+    if (targets is None) == (error is None):
+        raise DeviceError("accumulate takes either targets or an error function")
+    spikes = checked_spikes(spikes, network)
+    if len(spikes) > training.batch:
+        raise DeviceError(f"a batch of {len(spikes)} samples is more than the {training.batch} that {name} was loaded "
+                          "for")
+    return spikes
+
+
+def check_update(training: TrainingSpec | None, *, name: str, pending: int | None, samples: int,
+                 momentum: float) -> None:
+    """Refuses, with a DeviceError, an update of other than the `pending` samples, and momentum that is not kept."""
+    if pending != samples:
+        raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
+    if momentum and not (training and training.momentum):
+        raise DeviceError(f"{name} was loaded without momentum and keeps none; load it with momentum to use it")
+
+
 def _option(text: str) -> int | float | bool | str:
     if text in ("true", "false"):
         return text == "true"

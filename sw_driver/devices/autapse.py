@@ -8,7 +8,7 @@ import numpy as np
 from ...hw.contract.autapse_chip import AutapseChip
 from ..compile.autapse import AutapseProgram, Tail
 from ..compile.program import training_registers
-from ..device import BatchResult, Device, checked_spikes
+from ..device import BatchResult, Device, check_update, checked_batch, checked_spikes
 from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
 from ..network import LayerState, Network, checked_state
@@ -119,14 +119,7 @@ class AutapseDevice(Device):
 
     def accumulate(self, spikes, *, targets=None, error=None, capture=False):
         runner = self._ready()
-        if self._training is None:
-            raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
-        if (targets is None) == (error is None):
-            raise DeviceError("accumulate takes either targets or an error function")
-        spikes = checked_spikes(spikes, self._network)
-        if len(spikes) > self._training.batch:
-            raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
-                              f"{self.name} was loaded for")
+        spikes = checked_batch(spikes, self._network, self._training, name=self.name, targets=targets, error=error)
         self._pending, traces, prototypes = None, [], self._prototypes
         if prototypes is not None and error is not None:
             prototypes.clear()
@@ -172,11 +165,7 @@ class AutapseDevice(Device):
 
     def update(self, *, samples, learning_rate, momentum):
         runner = self._ready()
-        if self._pending != samples:
-            raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
-        if momentum and not (self._training and self._training.momentum):
-            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; "
-                              "load it with momentum to use it")
+        check_update(self._training, name=self.name, pending=self._pending, samples=samples, momentum=momentum)
         self._pending = None
         overflow = runner.update(self._registers(samples, learning_rate=learning_rate, momentum=momentum))
         if self._prototypes is not None:

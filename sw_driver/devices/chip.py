@@ -9,7 +9,7 @@ import numpy as np
 from ...hw.contract.chip import ChipConfig
 from ...hw.contract.program import COUNTERS, ENGINES, MAGIC, Run, Space
 from ..compile import CoreProgram, Plan, compile_mesh, compile_whole, plan_by, training_registers
-from ..device import BatchResult, Device, checked_spikes
+from ..device import BatchResult, Device, check_update, checked_batch, checked_spikes
 from ..errors import DeviceError, Misfit
 from ..link.bus import Bus
 from ..network import checked_state
@@ -161,14 +161,7 @@ class ChipDevice(Device):
 
     def accumulate(self, spikes, *, targets=None, error: Callable | None = None, capture=False):
         cores = self._ready()
-        if self._training is None:
-            raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
-        if (targets is None) == (error is None):
-            raise DeviceError("accumulate takes either targets or an error function")
-        spikes = checked_spikes(spikes, self._network)
-        if len(spikes) > self._training.batch:
-            raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
-                              f"{self.name} was loaded for")
+        spikes = checked_batch(spikes, self._network, self._training, name=self.name, targets=targets, error=error)
         self._pending = None
         rows, steps = input_rows(spikes, self.config.lanes), self._network.steps
         self._write_registers(len(spikes))
@@ -225,11 +218,7 @@ class ChipDevice(Device):
 
     def update(self, *, samples, learning_rate, momentum):
         cores = self._ready()
-        if self._pending != samples:
-            raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
-        if momentum and not (self._training and self._training.momentum):
-            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; "
-                              "load it with momentum to use it")
+        check_update(self._training, name=self.name, pending=self._pending, samples=samples, momentum=momentum)
         self._pending = None
         self._write_registers(samples, learning_rate=learning_rate, momentum=momentum)
         cores.bus.run(Run.UPDATE, 0)

@@ -7,7 +7,7 @@ import torch
 
 from ...verification.golden.model import Autapse, Golden, Layer, NoKernel, Rules
 from ..autapse_layers import AutapseLayer
-from ..device import BatchResult, Device, checked_spikes
+from ..device import BatchResult, Device, check_update, checked_batch, checked_spikes
 from ..errors import DeviceError, Misfit
 from ..half import half, half_scalar
 from ..network import LayerState, checked_state
@@ -104,15 +104,8 @@ class GoldenDevice(Device):
 
     def accumulate(self, spikes, *, targets=None, error=None, capture=False):
         golden = self._model()
-        if self._training is None:
-            raise DeviceError(f"{self.name} was loaded for inference; load it with a TrainingSpec to train")
-        if (targets is None) == (error is None):
-            raise DeviceError("accumulate takes either targets or an error function")
+        spikes = checked_batch(spikes, self._network, self._training, name=self.name, targets=targets, error=error)
         self._pending = None
-        spikes = checked_spikes(spikes, self._network)
-        if len(spikes) > self._training.batch:
-            raise DeviceError(f"a batch of {len(spikes)} samples is more than the {self._training.batch} that "
-                              f"{self.name} was loaded for")
         golden.clear_overflow()
         golden.clear_gradient()
         readouts = self._readouts(spikes, keep=True)
@@ -137,11 +130,7 @@ class GoldenDevice(Device):
 
     def update(self, *, samples, learning_rate, momentum):
         golden = self._model()
-        if self._pending != samples:
-            raise DeviceError(f"update of {samples} samples follows no accumulate of as many")
-        if momentum and not (self._training and self._training.momentum):
-            raise DeviceError(f"{self.name} was loaded without momentum and keeps none; "
-                              "load it with momentum to use it")
+        check_update(self._training, name=self.name, pending=self._pending, samples=samples, momentum=momentum)
         self._pending = None
         golden.clear_overflow()
         rates = half_scalar(learning_rate, "learning rate"), half_scalar(momentum, "momentum")
