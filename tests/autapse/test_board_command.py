@@ -5,6 +5,7 @@ import shutil
 import sys
 from dataclasses import asdict
 
+import numpy as np
 import pytest
 
 pytest.importorskip("amaranth_boards")
@@ -145,19 +146,19 @@ def test_an_estimate_tells_room_clock_and_samples(capsys, tmp_path):
     training, inference = found["training"], found["inference"]
     assert training["samples/s"] == pytest.approx(1e6 * found["fmax"] / training["cycles"], rel=1e-3)
     assert training["cycles"] > inference["cycles"]
-    # 784 bits in 8 steps, 8 a word: 1,568 bytes, and what packets and frames add.
-    assert 1568 < inference["bytes"] < 1760
+    # 784 bits in 8 steps, packed: 784 bytes, and what packets and frames add.
+    assert 784 < inference["bytes"] < 900
     assert training["limit"] == min(training["samples/s"], training["samples/s of the line"])
 
 
 def test_an_estimate_counts_the_line_on_data(capsys, tmp_path):
-    pytest.importorskip("sklearn", reason="the digits are embedded in scikit-learn")
-    found = {}
-    for name, more in (("data", ["--data", "digits"]), ("all", ["--spikes", "1"])):
+    found, data = {}, tmp_path / "half.npz"
+    np.savez(data, x=np.repeat([[0.0, 1.0]], 32, axis=1).repeat(5, axis=0), labels=np.arange(5) % 2)
+    for name, more in (("data", ["--data", f"npz:{data}"]), ("all", ["--spikes", "1"])):
         path = tmp_path / f"{name}.json"
-        assert run(["estimate", "icebreaker", "--net", "64-32-10", "--quiet", "--json", str(path), *more]) == 0
+        assert run(["estimate", "icebreaker", "--net", "64-32-2", "--quiet", "--json", str(path), *more]) == 0
         found[name] = json.loads(path.read_text())
-    assert found["data"]["work"].startswith("inputs of 64 samples of digits, ")
+    assert found["data"]["work"].startswith(f"inputs of 5 samples of npz:{data}, 50.0 % spikes")
     assert found["data"]["inference"]["bytes"] < found["all"]["inference"]["bytes"]
 
 
