@@ -9,6 +9,7 @@ from .errors import DataError
 from .half import whole
 
 SPREAD = "spread"
+_TURN = 1 << 32
 _GOLDEN = 0x9E3779B1  # 2^32 / golden ratio, nearest odd: neighbouring inputs get phases far apart
 
 
@@ -61,6 +62,18 @@ def planes(values: np.ndarray, *, full: int, steps: int) -> np.ndarray:
     return (2 * steps * np.asarray(values, np.int64)[:, None, :] > levels[None, :, None]).astype(np.uint8)
 
 
+def planes_spread(values: np.ndarray, *, full: int, steps: int) -> np.ndarray:
+    """As `planes`, with thresholds of its own for each input: a spike at t iff p > (φ_i + t/steps) mod 1.
+
+    φ_i is the phase of `rate` with "spread". Every step is then a halftone of the whole picture, not one of its slices.
+    """
+    values = np.asarray(values, np.int64)
+    phases = (np.arange(values.shape[1], dtype=np.int64) * _GOLDEN) % _TURN
+    turned = (phases + (np.arange(steps, dtype=np.int64) * _TURN // steps)[:, None]) % _TURN
+    least = turned * full // _TURN  # value > full·x iff value > floor(full·x)
+    return (values[:, None, :] > least).astype(np.uint8)
+
+
 def delta(signal: np.ndarray, *, change: float) -> np.ndarray:
     """Changes of a signal (N, T, n), as an event camera sees them: uint8 (N, T, 2n), rises first, then falls.
 
@@ -86,6 +99,7 @@ ENCODERS = {
     "latency": latency,
     "threshold": threshold,
     "planes": planes,
+    "planes-spread": planes_spread,
 }
 
 

@@ -46,6 +46,18 @@ def test_threshold_repeats():
     assert threshold(np.array([[7, 8, 9]]), full=16, steps=3).tolist() == [[[0, 1, 1]] * 3]
 
 
+def test_spread_planes_are_the_definition():
+    steps, full = 7, 255
+    spikes = encode("planes-spread", np.tile(np.arange(full + 1)[:, None], 5), full=full, steps=steps)
+    for i in range(5):
+        phase = Fraction(i * 0x9E3779B1 % 2**32, 2**32)
+        for t in range(steps):
+            # As a whole number of 2^-32, like the phase.
+            level = (phase + Fraction(t * 2**32 // steps, 2**32)) % 1
+            assert spikes[:, t, i].tolist() == [int(Fraction(value, full) > level) for value in range(full + 1)]
+    assert not spikes[0].any() and spikes[full].all()
+
+
 def test_delta_follows_a_signal():
     signal = np.array([0.0, 0.4, 1.1, 3.0, 3.0, 0.0]).reshape(1, 6, 1)
     spikes = delta(signal, change=1.0)
@@ -67,7 +79,7 @@ def test_batches_do_not_matter(name):
 
 @pytest.mark.parametrize(("call", "sentence"), [
     (lambda: encode("magic", np.zeros((1, 1)), full=2, steps=2),
-     "there is no encoder 'magic'; known are rate, rate-spread, latency, threshold, planes"),
+     "there is no encoder 'magic'; known are rate, rate-spread, latency, threshold, planes, planes-spread"),
     (lambda: encode("rate", np.array([[300]]), full=255, steps=2),
      "an encoder takes whole numbers from 0 to 255 of shape (samples, inputs)"),
     (lambda: rate(np.array([[1]]), full=2, steps=2, phase=1.0),
