@@ -110,8 +110,8 @@ class GoldenDevice(Device):
         golden.clear_gradient()
         readouts = self._readouts(spikes, keep=True)
         if error is not None:
-            errors = np.stack([half(error(readout, index), "targets and errors")
-                               for index, readout in enumerate(readouts)])
+            errors = half(np.stack([error(readout, index) for index, readout in enumerate(readouts)]),
+                          "targets and errors")
         else:
             errors = golden.loss_error(readouts, half(targets, "targets and errors"))
         if self._prototypes is not None:
