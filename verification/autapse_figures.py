@@ -2,9 +2,11 @@
 
     python -m autapse.verification.autapse_figures mnist --data DIR [--seeds 3] [--epochs N] [--json FILE]
 
-Spikes are slices of brightness (encoder "planes"), errors are those of the prototypes' loss, rounded once at the
-error port; stochastic gradient descent with momentum, its rate falling along a half cosine. Weights, spikes and errors
-are the chip's, to the bit. Training images are shifted by up to `shift` pixels, and mirrored at random where `mirror`.
+Spikes are slices of brightness (encoder "planes" or "planes-spread"), errors are those of the prototypes' loss, rounded
+once at the error port; stochastic gradient descent with momentum, its rate falling along a half cosine. Weights, spikes
+and errors are the chip's, to the bit. The host changes training images alone: they are shifted by up to `shift` pixels,
+mirrored at random where `mirror`, and lose a share `drop` of their inputs, in all steps alike. With --holdout N the
+last N training images are not trained on and are scored in place of the test images: to choose settings by.
 """
 
 import argparse
@@ -43,17 +45,21 @@ class Setting:
     batch: int = 128
     rate: float = 0.1
     momentum: float = 0.9
+    encoder: str = "planes"
     half_width: float = 0.5
     temperature: float = 10.0
     shift: int = 1
     mirror: bool = False
+    drop: float = 0.0
     limit: int | None = None
+    holdout: int = 0
 
 
 PRESETS = {
     "mnist": Setting(),
     "mnist16": Setting(segments=(16,), steps=8, epochs=12, rate=0.05, half_width=1.0, temperature=3.0, shift=0),
-    "fashion": Setting(data="fashion", epochs=30, mirror=True),
+    "fashion": Setting(data="fashion", segments=(256,), steps=8, encoder="planes-spread", epochs=30, half_width=1.0,
+                       temperature=20.0, shift=0, mirror=True),
     "conv": Setting(shape=(28, 28), channels=(1, 1), epochs=3, shift=0, half_width=0.5, temperature=64.0, limit=20000),
 }
 
@@ -85,6 +91,16 @@ def images(folder: Path, setting: Setting) -> list[np.ndarray]:
     return [read_idx(_find(place, stem)) for stem in stems]
 
 
+def parts_of(folder: Path, setting: Setting) -> tuple[np.ndarray, ...]:
+    """Pictures and labels to train on, and to score."""
+    pictures, labels, tests, test_labels = images(folder, setting)
+    kept = len(labels) - setting.holdout
+    if setting.holdout:
+        tests, test_labels = pictures[kept:], labels[kept:]
+    kept = min(kept, setting.limit or kept)
+    return pictures[:kept], labels[:kept].astype(np.int64), tests, test_labels.astype(np.int64)
+
+
 def changed(pictures: np.ndarray, setting: Setting, rng: np.random.Generator) -> np.ndarray:
     """Mirrored and shifted copies."""
     if setting.mirror:
@@ -101,22 +117,24 @@ def changed(pictures: np.ndarray, setting: Setting, rng: np.random.Generator) ->
     return wide[np.arange(len(pictures))[:, None, None], rows, columns]
 
 
-def spikes_of(pictures: np.ndarray, setting: Setting) -> np.ndarray:
-    """uint8 (samples, steps, pixels)."""
-    return encode("planes", pictures.reshape(len(pictures), -1), full=255, steps=setting.steps)
+def spikes_of(pictures: np.ndarray, setting: Setting, rng: np.random.Generator | None = None) -> np.ndarray:
+    """uint8 (samples, steps, pixels); with `rng`, as they are trained on."""
+    if rng is None:
+        return encode(setting.encoder, pictures.reshape(len(pictures), -1), full=255, steps=setting.steps)
+    pictures = changed(pictures, setting, rng)
+    if setting.drop:
+        pictures = np.where(rng.random(pictures.shape) < setting.drop, 0, pictures)
+    return spikes_of(pictures, setting)
 
 
 def train(setting: Setting, folder: Path, seed: int, *, say=print) -> dict:
     """Trains once; the test accuracy after the last epoch is the figure, and no epoch is chosen by it."""
-    pictures, labels, tests, test_labels = images(folder, setting)
-    if setting.limit:
-        pictures, labels = pictures[:setting.limit], labels[:setting.limit]
-    labels, test_labels = labels.astype(np.int64), test_labels.astype(np.int64)
+    pictures, labels, tests, test_labels = parts_of(folder, setting)
     network = network_of(setting)
     kind = "prototype" if network.prototypes is not None else "cross_entropy"
     training = TrainingSpec(learning_rate=setting.rate, momentum=setting.momentum, batch=setting.batch, loss=kind)
     loss, rng = Loss(network, training), np.random.default_rng([seed, 7])
-    curve, began = [], time.perf_counter()
+    curve, began, scored = [], time.perf_counter(), "held out" if setting.holdout else "test"
     with open_device("golden", threads=1) as device:
         device.load(network, training)
         device.write_state(network.initial_state(seed))
@@ -125,7 +143,7 @@ def train(setting: Setting, folder: Path, seed: int, *, say=print) -> dict:
             order, skipped, correct = rng.permutation(len(labels)), 0, 0
             for start in range(0, len(order), setting.batch):
                 chosen = order[start:start + setting.batch]
-                spikes = spikes_of(changed(pictures[chosen], setting, rng), setting)
+                spikes = spikes_of(pictures[chosen], setting, rng)
                 result = device.accumulate(spikes, **loss.request(labels[chosen]))
                 correct += int((result.readouts.argmax(axis=1) == labels[chosen]).sum())
                 rate = setting.rate * 0.5 * (1 + math.cos(math.pi * done / total))
@@ -139,7 +157,7 @@ def train(setting: Setting, folder: Path, seed: int, *, say=print) -> dict:
                 hits = [device.infer(spikes_of(tests[at:at + 500], setting)).argmax(axis=1) == test_labels[at:at + 500]
                         for at in range(0, len(tests), 500)]
                 curve.append((epoch + 1, float(np.concatenate(hits).mean())))
-                say(f"seed {seed} epoch {epoch + 1}: training {100 * correct / len(order):.2f} %, test "
+                say(f"seed {seed} epoch {epoch + 1}: training {100 * correct / len(order):.2f} %, {scored} "
                     f"{100 * curve[-1][1]:.2f} %, {skipped} batches skipped, {time.perf_counter() - began:.0f} s")
     return {"seed": seed, "test_accuracy": curve[-1][1], "curve": curve, "seconds": time.perf_counter() - began}
 
@@ -152,8 +170,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--lif", action="store_true", help="the same layers as neurons of their own, for comparison")
-    for name in ("epochs", "steps", "shift", "limit", "rate", "half_width", "temperature"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(getattr(Setting(), name) or 1))
+    kinds = {int: ("epochs", "steps", "batch", "shift", "limit", "holdout"), str: ("encoder",),
+             float: ("rate", "half_width", "temperature", "drop")}
+    for kind, names in kinds.items():
+        for name in names:
+            parser.add_argument(f"--{name.replace('_', '-')}", type=kind)
     parser.add_argument("--segments", type=lambda text: tuple(map(int, text.split("+"))), help="such as 156+100")
     given = vars(parser.parse_args())
     setting = PRESETS[given["preset"]]

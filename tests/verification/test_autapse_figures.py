@@ -29,6 +29,25 @@ def test_training_learns_and_repeats(monkeypatch, tmp_path):
     assert 0 <= lif["test_accuracy"] <= 1
 
 
+def test_images_held_out_are_not_trained_on(monkeypatch, tmp_path):
+    monkeypatch.setattr(figures, "images", made_up)
+    everything = made_up(None, None)
+    pictures, labels, scored, scored_labels = figures.parts_of(tmp_path, replace(figures.PRESETS["mnist"], holdout=30))
+    assert np.array_equal(np.concatenate([pictures, scored]), everything[0]) and len(scored) == 30
+    assert np.array_equal(np.concatenate([labels, scored_labels]), everything[1])
+    pictures, *_ = figures.parts_of(tmp_path, replace(figures.PRESETS["mnist"], holdout=30, limit=50))
+    assert np.array_equal(pictures, everything[0][:50])
+
+
+def test_inputs_are_dropped_in_training_alone():
+    setting = replace(figures.PRESETS["fashion"], mirror=False, shift=0, drop=0.25, steps=3, encoder="planes-spread")
+    pictures = np.full((20, 28, 28), 255, np.uint8)
+    print("seed", SEED)
+    spikes = figures.spikes_of(pictures, setting, np.random.default_rng(SEED))
+    assert figures.spikes_of(pictures, setting).all() and 0.22 < 1 - spikes.mean() < 0.28
+    assert (spikes == spikes[:, :1]).all()
+
+
 def test_shifts_move_the_picture_whole():
     picture = np.zeros((50, 28, 28), np.uint8)
     picture[:, 10, 12] = 9
