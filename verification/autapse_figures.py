@@ -5,8 +5,9 @@
 Spikes are slices of brightness (encoder "planes" or "planes-spread"), errors are those of the prototypes' loss, rounded
 once at the error port; stochastic gradient descent with momentum, its rate falling along a half cosine. Weights, spikes
 and errors are the chip's, to the bit. The host changes training images alone: they are shifted by up to `shift` pixels,
-mirrored at random where `mirror`, and lose a share `drop` of their inputs, in all steps alike. With --holdout N the
-last N training images are not trained on and are scored in place of the test images: to choose settings by.
+mirrored at random where `mirror`, brightened or darkened by up to a share `gain`, and lose a share `drop` of their
+pixels. With --holdout N the last N training images are not trained on and are scored in place of the test images: to
+choose settings by.
 """
 
 import argparse
@@ -51,6 +52,8 @@ class Setting:
     shift: int = 1
     mirror: bool = False
     drop: float = 0.0
+    gain: float = 0.0
+    scale: float = 1.0      # of the initial weights
     limit: int | None = None
     holdout: int = 0
 
@@ -58,8 +61,8 @@ class Setting:
 PRESETS = {
     "mnist": Setting(),
     "mnist16": Setting(segments=(16,), steps=8, epochs=12, rate=0.05, half_width=1.0, temperature=3.0, shift=0),
-    "fashion": Setting(data="fashion", segments=(256,), steps=8, encoder="planes-spread", epochs=30, half_width=1.0,
-                       temperature=20.0, shift=0, mirror=True),
+    "fashion": Setting(data="fashion", segments=(256,), steps=8, encoder="planes-spread", epochs=50, half_width=1.0,
+                       temperature=20.0, shift=0, mirror=True, drop=0.03, gain=0.25, scale=0.25),
     "conv": Setting(shape=(28, 28), channels=(1, 1), epochs=3, shift=0, half_width=0.5, temperature=64.0, limit=20000),
 }
 
@@ -122,6 +125,9 @@ def spikes_of(pictures: np.ndarray, setting: Setting, rng: np.random.Generator |
     if rng is None:
         return encode(setting.encoder, pictures.reshape(len(pictures), -1), full=255, steps=setting.steps)
     pictures = changed(pictures, setting, rng)
+    if setting.gain:
+        gains = 1 + setting.gain * (2 * rng.random((len(pictures), 1, 1)) - 1)
+        pictures = np.minimum(pictures * gains, 255).astype(np.uint8)
     if setting.drop:
         pictures = np.where(rng.random(pictures.shape) < setting.drop, 0, pictures)
     return spikes_of(pictures, setting)
@@ -137,7 +143,7 @@ def train(setting: Setting, folder: Path, seed: int, *, say=print) -> dict:
     curve, began, scored = [], time.perf_counter(), "held out" if setting.holdout else "test"
     with open_device("golden", threads=1) as device:
         device.load(network, training)
-        device.write_state(network.initial_state(seed))
+        device.write_state(network.initial_state(seed, scale=setting.scale))
         total, done = setting.epochs * -(-len(labels) // setting.batch), 0
         for epoch in range(setting.epochs):
             order, skipped, correct = rng.permutation(len(labels)), 0, 0
@@ -171,7 +177,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--lif", action="store_true", help="the same layers as neurons of their own, for comparison")
     kinds = {int: ("epochs", "steps", "batch", "shift", "limit", "holdout"), str: ("encoder",),
-             float: ("rate", "half_width", "temperature", "drop")}
+             float: ("rate", "half_width", "temperature", "drop", "gain", "scale")}
     for kind, names in kinds.items():
         for name in names:
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind)

@@ -40,12 +40,20 @@ def test_images_held_out_are_not_trained_on(monkeypatch, tmp_path):
 
 
 def test_inputs_are_dropped_in_training_alone():
-    setting = replace(figures.PRESETS["fashion"], mirror=False, shift=0, drop=0.25, steps=3, encoder="planes-spread")
+    setting = replace(figures.PRESETS["fashion"], mirror=False, gain=0.0, drop=0.25, steps=3)
     pictures = np.full((20, 28, 28), 255, np.uint8)
     print("seed", SEED)
     spikes = figures.spikes_of(pictures, setting, np.random.default_rng(SEED))
     assert figures.spikes_of(pictures, setting).all() and 0.22 < 1 - spikes.mean() < 0.28
     assert (spikes == spikes[:, :1]).all()
+
+
+def test_pictures_are_brightened_and_darkened():
+    setting = replace(figures.PRESETS["fashion"], mirror=False, drop=0.0, gain=0.5, encoder="planes")
+    rng = np.random.default_rng(SEED)
+    print("seed", SEED)
+    planes = figures.spikes_of(np.full((60, 28, 28), 120, np.uint8), setting, rng).sum(axis=1)
+    assert (planes == planes[:, :1]).all() and {2, 4, 6} < set(planes[:, 0]) <= set(range(2, 7))
 
 
 def test_shifts_move_the_picture_whole():
