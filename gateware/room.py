@@ -1,7 +1,8 @@
 """What a chip takes of a device, told from its configuration in milliseconds, and chips made to fill one.
 
 Block RAM and DSP follow from the design. Cells, registers and clock are sums of parts whose coefficients come from
-real builds: `coefficients.json`, which `python -m autapse.gateware.calibrate` makes of docs/boards.json.
+real builds (docs/boards.json, docs/synthesis.json) and, for cells and registers of meshes and chips that infer only,
+from synthesis alone (docs/sizes.json): `coefficients.json`, which `python -m autapse.gateware.calibrate` makes.
 """
 
 import json

@@ -32,8 +32,8 @@ class BackwardEngine(wiring.Component):
                   of layer l+1) groups with a mask)                                 d[t+1], active groups
 
     Cycles: sum over items of E for each of the groups with a set mask, where E counts the non-zero
-    errors of the next layer at that step, as long as the neuron units (lanes / units cycles per
-    group) keep up on average; plus 3 per item and the fill of the pipeline.
+    errors of the next layer at that step, and at least lanes / units, what the neuron units take for a
+    group; plus 3 per item and the fill of the pipeline.
 
     The neuron units lend arithmetic to the optimiser while `i_lent` (`borrow.py`).
     """

@@ -116,9 +116,9 @@ class GradientEngine(wiring.Component):
     Groups without a hit cost a cycle and reach the optimiser all the same: momentum decays, and a remainder of
     half a unit in the last place may still move its weight.
 
-    Cycles: one per hit, as long as a group has at least max(words of history, the optimiser's
-    cycles per group) hits on average; plus no more than `overhead` per layer and what the optimiser takes
-    after the last.
+    Cycles: one per hit, and for a group at least lanes / units (`Credits`); as long as a group has at least
+    max(words of history, the optimiser's cycles per group) hits on average; plus no more than `overhead` per
+    layer and what the optimiser takes after the last.
     """
 
     fields = ("inputs", "groups", "row_step", "errors")

@@ -20,7 +20,7 @@ class Lanes(wiring.Component):
         i_words ─> accumulators ─(i_last)─> narrowed, `units` at a time ─> queue ─> o_sums
 
     A sum starts with the first row after the last one of the sum before (`i_first` says so to whoever
-    watches) and ends with `i_last`. Then it waits behind the accumulators, whose `units` lanes after the other go to a
+    watches) and ends with `i_last`. Then it leaves the accumulators, `units` lanes after the other, and waits in a
     queue, cut to what may still matter: all that takes sums rounds them, after adding no more than one binary16 number
     (`narrowed`). `o_sums` shows the oldest part, which `i_shift` (nothing without `o_valid`) consumes. The first part
     is there `latency` + 1 cycles after the last row if the queue is empty; the others follow in every cycle.

@@ -177,7 +177,7 @@ class MomentumDescentUnit(wiring.Component):
 
     What is of a weight is sampled in the cycle ``i_valid`` is high, what is of a batch (``MomentumDescent.held``) stays
     as it is from there on until the result has left; all outputs are valid with ``o_valid``. Three roundings, an adder
-    and three multipliers (three DSPs).
+    and three multipliers (three DSPs); where it borrows, one rounding and one multiplier of its own.
 
     Parameters
     ----------

@@ -31,7 +31,8 @@ class Walker(wiring.Component):
     columns for groups with a set surrogate mask.
 
     Cycles: W groups with work and E events take W * E visits without a bubble, also from one item to
-    the next, plus one cycle per item to give its list back, unless the queue behind the lanes is full.
+    the next, plus one cycle per item to give its list back, as long as E >= lanes / units: the last
+    visits of two groups are at least that far apart (`Credits`).
     """
 
     lag = EventList.latency + 1 + SynapseMemory.latency

@@ -139,11 +139,13 @@ class Bus:
         ----------
         rows : uint16 array of any shape, in C order, each below 2^bits
 
-        Raises as `write`; ValueError also if a row is wider than `bits`.
+        Raises as `write`; ValueError also if a row is wider than `bits`, or `bits` is another number.
         """
         rows = np.asarray(rows)
         if rows.dtype != np.uint16:
             raise TypeError(f"rows must be a uint16 array, not {rows.dtype}; view or convert it first")
+        if bits not in (1, 2, 4, 8):
+            raise ValueError(f"bits of a row must be 1, 2, 4 or 8, not {bits!r}")
         self._check(space, address, rows.size)
         rows, most = rows.reshape(-1), MAX_WRITE_WORDS * (16 // bits)
         if (rows >> bits).any():

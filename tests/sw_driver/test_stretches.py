@@ -81,5 +81,7 @@ def test_rows_refused():
     bus = Bus(HostLink(peer, clock=peer.clock))
     with pytest.raises(ValueError, match=r"^rows must have at most 4 bits, and one is 0x10$"):
         bus.write_rows(4, 0, np.array([3, 16], np.uint16), bits=4)
+    with pytest.raises(ValueError, match=r"^bits of a row must be 1, 2, 4 or 8, not 3$"):
+        bus.write_rows(4, 0, np.array([3, 1], np.uint16), bits=3)
     with pytest.raises(TypeError, match=r"^rows must be a uint16 array, not int64; view or convert it first$"):
         bus.write_rows(4, 0, np.array([3, 1]), bits=4)
