@@ -213,8 +213,12 @@ class SamplesRun:
         """Cycles in which the host reads a slot's readouts and writes the next sample into it."""
         lanes, layers = self._lanes, self.network.layers
         classes = -(-self.network.classes // lanes) * lanes
-        words = -(-layers[0].inputs // lanes) * self.network.steps * (2 if lanes > 16 else 1) + classes
-        cycles = at.LOAD_SAMPLE + at.LOAD_WORD * words + at.READ_WORD * 4 * classes
+        rows = -(-layers[0].inputs // lanes) * self.network.steps
+        if lanes < 16:
+            inputs = at.LOAD_ROW * rows + -(-rows * lanes // 16)
+        else:
+            inputs = at.LOAD_WORD * rows * (lanes // 16)
+        cycles = at.LOAD_SAMPLE + inputs + (at.LOAD_WORD + 4 * at.READ_WORD) * classes
         if self.plan.nodes > 1:
             # Inputs go to all cores at once; each core with classes gets its targets and is asked for its readouts.
             readers = len(self.plan.of_layer(len(layers) - 1))

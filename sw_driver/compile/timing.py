@@ -62,6 +62,7 @@ LAYER_END = 2           # from there to the next layer's item
 
 # The host's way to a slot (hw/engine/bus.py, gateware/command.py).
 LOAD_WORD = 4           # a word of a sample, written
+LOAD_ROW = 3            # a row of inputs out of a word that holds several; the word takes a cycle more
 READ_WORD = 3           # a word of a readout, read
 LOAD_SAMPLE = 37        # packets' heads and the run of a sample
 SELECT = 7              # a packet that names the cores of a mesh that the next ones are for

@@ -129,7 +129,7 @@ def test_a_chip_that_does_not_fit(capsys):
     assert "block RAMs" in error or "cells" in error
     error = refusal(capsys, "estimate", "ulx3s-85f", "--net", "784-512-10")
     assert "synapses" in error
-    error = refusal(capsys, "estimate", "ulx3s-85f", "--net", "784-64-10", "--mesh", "2x2", "--lanes", "8", "--quiet")
+    error = refusal(capsys, "estimate", "ulx3s-85f", "--net", "784-64-10", "--mesh", "3x2", "--lanes", "8", "--quiet")
     assert all(f"{name} where there are {count}" in error for name, count in (
         ("cells", "83,640"), ("registers", "83,640"), ("block ram", "208"))) and "dsp" not in error
     with pytest.raises(flow.FlowError, match=r"takes 90,000 cells, 6,360 more than the 83,640 there are; use fewer"):

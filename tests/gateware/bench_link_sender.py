@@ -5,6 +5,7 @@ import zlib
 
 import cocotb
 
+from autapse.hw.contract.link import LINK_VERSION
 from bench import bench_parameters
 from stream_agents import Bench, Sink, Source, known
 
@@ -154,7 +155,7 @@ async def a_new_session_starts_at_nothing(dut):
                 seen.append(body)
         host.take = hello
         await bench.until(lambda seen=seen: seen, watchdog=2000)
-        assert seen[0][:8] == bytes([1, 2, EXPECTED, WINDOW]) + nonce.to_bytes(4, "little")
+        assert seen[0][:8] == bytes([1, LINK_VERSION, EXPECTED, WINDOW]) + nonce.to_bytes(4, "little")
         assert zlib.crc32(seen[0][:-4]).to_bytes(4, "little") == seen[0][-4:]
         host.take, host.got = take, b""
         items, content = answers(5, 100)
@@ -167,7 +168,7 @@ async def a_new_session_starts_at_nothing(dut):
         host.event = {"asked": 1}
         await bench.until(lambda before=before: any(frame[0] == 1 for frame in host.frames[before:]), watchdog=2000)
         answer = next(frame for frame in host.frames[before:] if frame[0] == 1)
-        assert answer[1:3] == (2, nonce.to_bytes(4, "little"))
+        assert answer[1:3] == (LINK_VERSION, nonce.to_bytes(4, "little"))
 
 
 @cocotb.test()

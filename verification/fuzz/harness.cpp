@@ -20,7 +20,7 @@ namespace {
 constexpr uint8_t FLAG = 0x7E, ESCAPE = 0x7D, XOR = 0x20;
 constexpr unsigned HELLO = 1, RESEND = 0x10, POLL = 0x20, FRESH = 0x40;
 constexpr size_t BARE = 8, LONGEST = 264;
-constexpr int VERSION = 2;
+constexpr int VERSION = 3;
 constexpr int SETTLES = 800;    // cycles after which an idle line must have answered
 using Bytes = std::vector<uint8_t>;
 
