@@ -40,11 +40,6 @@ def core_of(config: ChipConfig | AutapseChip) -> Core | SequencedCore | AutapseC
     return SequencedCore(config) if config.sequenced and fits(config) else Core(config)
 
 
-def row_bits(config: ChipConfig | AutapseChip) -> int:
-    """Bits of a row of inputs that the host may pack; 16 where it writes whole words."""
-    return min(16, config.lanes) if isinstance(config, ChipConfig) else 16
-
-
 class Chip(wiring.Component):
     """Bytes of the host link in and out, and whether anything is under way.
 
@@ -70,7 +65,9 @@ class Chip(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.link = link = Link()
-        m.submodules.command = command = CommandProcessor(row_bits=row_bits(self.config))
+        # An autapse core's inputs are whole words.
+        bits = self.config.row_bits if isinstance(self.config, ChipConfig) else 16
+        m.submodules.command = command = CommandProcessor(row_bits=bits)
         m.submodules.core = core = core_of(self.config)
         connect(m, flipped(self.i_line), link.i_line)
         connect(m, link.o_line, flipped(self.o_line))

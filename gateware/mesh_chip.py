@@ -9,7 +9,7 @@ from ..hw.contract.noc import MeshShape
 from ..hw.engine.parts import Conductor
 from ..hw.noc.mesh import connect_links
 from ..hw.noc.tile import Tile
-from .chip import STATUS, row_bits, watch
+from .chip import STATUS, watch
 from .command import CommandProcessor
 from .host_bus import HostBus
 from .link.link import Link
@@ -53,7 +53,7 @@ class MeshChip(wiring.Component):
         config, nodes = self.config, self.config.nodes
         m.submodules.link = link = Link()
         m.submodules.command = command = CommandProcessor(
-            answer_words=ANSWER_WORDS, row_bits=row_bits(config))
+            answer_words=ANSWER_WORDS, row_bits=config.row_bits)
         m.submodules.bus = bus = HostBus(config)
         m.submodules.conductor = conductor = Conductor(cores=nodes, slots=config.slots)
         tile = Repeated(lambda: Tile(config), name="tile")

@@ -17,7 +17,7 @@ from .compile.plan import Cut
 from .compile.predict import predict
 from .compile.work import SPIKES, Activity, assumed_activity
 from .data import load_data
-from .devices.inputs import input_rows, line_words, rows_per_word
+from .devices.inputs import input_rows, line_words
 from .errors import SpecError
 from .network import Network, TrainingSpec
 
@@ -151,7 +151,7 @@ def activity_on(network: Network, data: str, *, samples: int = DATA_SAMPLES,
 def link_words(network: Network, config: ChipConfig, spikes: np.ndarray, *, training: bool) -> dict[str, float]:
     """Words of the packets of a sample with one core, "there" (inputs, targets, a run, the question for readouts) and
     "back" (readouts), as the mean over the inputs' spikes (N, T, inputs)."""
-    packed = rows_per_word(config.lanes)
+    packed = 16 // config.row_bits
     inputs = np.mean([line_words(row, per_word=packed) for row in input_rows(spikes, config.lanes)])
     classes = -(-network.classes // config.lanes) * config.lanes    # whole groups of them
     targets = HEADER_WORDS[Opcode.WRITE] + classes if training else 0

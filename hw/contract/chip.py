@@ -100,6 +100,11 @@ class ChipConfig:
         return self.mesh_width * self.mesh_height
 
     @property
+    def row_bits(self) -> int:
+        """Bits of a row of inputs on the line: below 16 the host packs several into a word."""
+        return min(16, self.lanes)
+
+    @property
     def beats(self) -> int:
         """Beats per group."""
         return self.lanes // self.units

@@ -12,7 +12,7 @@ from ..errors import DeviceError
 from ..half import half
 from ..link.bus import Bus, ReadHandle
 from ..network import LayerState, Network, TrainingSpec
-from .inputs import rows_per_word, stretches
+from .inputs import stretches
 from .timeline import read_rows
 from .traces import queue_errors, queue_sample, slot_base
 
@@ -177,8 +177,8 @@ class Cores:
         base = self._readers[0].places[0].spikes_in + slot_base(self.config, Space.SPIKES, slot)
         base *= 2 if self.config.lanes > 16 else 1
         self._select(*self._readers)
-        bits = min(16, self.config.lanes)
-        parts = stretches(words, per_word=rows_per_word(self.config.lanes))
+        bits = self.config.row_bits
+        parts = stretches(words, per_word=16 // bits)
         if parts != [(0, len(words))]:
             self.bus.fill(Space.SPIKES, base, count=len(words), value=0)
         for first, last in parts:

@@ -4,7 +4,7 @@ import numpy as np
 
 from ...hw.contract.packet import HEADER_WORDS, MAX_WRITE_WORDS, Opcode
 
-__all__ = ["input_rows", "line_words", "rows_per_word", "stretches"]
+__all__ = ["input_rows", "line_words", "stretches"]
 
 _WRITE, _FILL = HEADER_WORDS[Opcode.WRITE], HEADER_WORDS[Opcode.FILL]
 
@@ -22,11 +22,6 @@ def input_rows(spikes: np.ndarray, lanes: int) -> np.ndarray:
     if lanes > 16:
         rows = np.stack([rows & 0xFFFF, rows >> 16], axis=-1)
     return rows.astype(np.uint16).reshape(samples, -1)
-
-
-def rows_per_word(lanes: int) -> int:
-    """Input rows that share a word on the line: the driver packs rows of fewer than 16 bits."""
-    return 16 // min(16, lanes)
 
 
 def stretches(rows: np.ndarray, *, per_word: int = 1) -> list[tuple[int, int]]:
