@@ -8,6 +8,7 @@ from typing import NamedTuple
 from ..hw.contract.chip import ChipConfig
 
 LIGHTS = ("idle", "training", "overflow", "link error")
+FIFO_PORTS = (*(f"data_{bit}" for bit in range(8)), "rxf", "txe", "rd", "wr", "oe", "siwu")
 
 
 class Pin(NamedTuple):
@@ -59,6 +60,8 @@ class Board:
     bridge : the chip between USB and the serial line; "" where the board has none
     line : (rx, tx) as pins of the connector where the board has no serial bridge; None: the resource `uart`
     line_attributes : what the constraints of those two pins take
+    fifo : sites of an FTDI chip's FIFO by FIFO_PORTS, low-active but for the data; () where the board has none
+    fifo_attributes : what their constraints take
     programmer : what openFPGALoader is told; the board's name is one of `openFPGALoader --list-boards`
     note : what one must know before plugging it in
     """
@@ -75,6 +78,8 @@ class Board:
     bridge: str = ""
     line: tuple[str, str] | None = None
     line_attributes: dict[str, str] = field(default_factory=dict)
+    fifo: tuple[str, ...] = ()
+    fifo_attributes: dict[str, str] = field(default_factory=dict)
     note: str = ""
 
     def load_platform(self):
@@ -82,8 +87,13 @@ class Board:
         module, name = self.platform.split(":")
         return getattr(importlib.import_module(f"amaranth_boards.{module}"), name)()
 
-    def pins(self) -> dict[str, Pin]:
-        """Pins by port of the board's top: clk (and clk_n), rx, tx, light_0 …, one per place in `lights`."""
+    def pins(self, *, fifo: bool = False) -> dict[str, Pin]:
+        """Pins by port of the board's top: clk (and clk_n), rx, tx, light_0 …, one per place in `lights`.
+
+        With `fifo`, FIFO_PORTS in place of rx and tx; ValueError if the board has no FIFO.
+        """
+        if fifo and not self.fifo:
+            raise ValueError(f"{self.title} has no FIFO between USB and its device; leave --line out")
         platform = self.load_platform()
         found: dict[str, Pin] = {}
         clock = platform.lookup(platform.default_clk)
@@ -93,7 +103,9 @@ class Board:
             found["clk_n"] = Pin(main.n.names[0], _values(attributes, platform))
         else:
             found["clk"] = Pin(main.names[0], _values(attributes, platform))
-        if self.line is not None:
+        if fifo:
+            found |= {port: Pin(site, self.fifo_attributes) for port, site in zip(FIFO_PORTS, self.fifo, strict=True)}
+        elif self.line is not None:
             connector = next(value for (name, _), value in platform.connectors.items() if name == "io")
             for port, name in zip(("rx", "tx"), self.line, strict=True):
                 found[port] = Pin(connector.mapping[name], self.line_attributes)

@@ -1,6 +1,6 @@
 """A board's design: its oscillator, the clock made of it, and the top."""
 
-from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Elaboratable, Instance, IOBufferInstance, IOPort, Module, Signal
 
 from ..boards.board import LIGHTS, Board
 from ..hw.contract.autapse_chip import AutapseChip
@@ -19,11 +19,11 @@ class BoardTop(Elaboratable):
     Parameters
     ----------
     clock_hz : asked for; `clock_hz` of the object is what the PLL really makes
-    baud : as for `Top`
+    baud, fifo : as for `Top`
 
     Attributes
     ----------
-    ports : {name: Signal}, the pins as `Board.pins` names them
+    ports : {name: Signal, or IOPort where both ends drive}, the pins as `Board.pins` names them
 
     Raises
     ------
@@ -31,14 +31,16 @@ class BoardTop(Elaboratable):
         If that clock, or that rate of it, cannot be had.
     """
 
-    def __init__(self, board: Board, config: ChipConfig | AutapseChip, *, clock_hz: float, baud: int | None = None):
+    def __init__(self, board: Board, config: ChipConfig | AutapseChip, *, clock_hz: float, baud: int | None = None,
+                 fifo: bool = False):
         self.board, self.config = board, config
         self.pll = PLLS[board.device.family](board.clock_hz, clock_hz)
         self.settings = self.pll.compute()
         self.clock_hz = self.settings.output_hz
-        self.top = Top(config, clock_hz=self.clock_hz, baud=baud)
-        self._pins = board.pins()
-        self.ports = {name: Signal(name=name) for name in self._pins}
+        self.top = Top(config, clock_hz=self.clock_hz, baud=baud, fifo=fifo)
+        self._pins = board.pins(fifo=fifo)
+        self.ports = {name: IOPort(1, name=name) if name.startswith("data_") else Signal(name=name)
+                      for name in self._pins}
 
     def elaborate(self, platform):
         m = Module()
@@ -53,7 +55,7 @@ class BoardTop(Elaboratable):
             m.submodules.clock_gate = Instance("DCCA", i_CLKI=clock, i_CE=locked, o_CLKO=ClockSignal())
         else:
             m.d.comb += ClockSignal().eq(clock)
-        m.d.comb += [top.i_rx.eq(self.ports["rx"]), self.ports["tx"].eq(top.o_tx)]
+        self._connect_fifo(m) if top.fifo else self._connect_line(m)
         for number, place in enumerate(self.board.light_places()):
             shown = [top.o_lights[k] for k, name in enumerate(LIGHTS) if self.board.lights.get(name) == place]
             lit = shown[0]
@@ -62,3 +64,15 @@ class BoardTop(Elaboratable):
             pin = self._pins[f"light_{number}"]
             m.d.comb += self.ports[f"light_{number}"].eq(~lit if pin.inverted else lit)
         return m
+
+    def _connect_line(self, m):
+        m.d.comb += [self.top.i_rx.eq(self.ports["rx"]), self.ports["tx"].eq(self.top.o_tx)]
+
+    def _connect_fifo(self, m):
+        """OE# is of the synchronous FIFO, SIWU# sends what is less than a packet at once: both rest."""
+        top, ports = self.top, self.ports
+        m.d.comb += [top.i_rxf.eq(ports["rxf"]), top.i_txe.eq(ports["txe"]), ports["rd"].eq(top.o_rd),
+                     ports["wr"].eq(top.o_wr), ports["oe"].eq(1), ports["siwu"].eq(1)]
+        for bit in range(8):
+            m.submodules[f"data_{bit}"] = IOBufferInstance(
+                ports[f"data_{bit}"], i=top.i_data[bit], o=top.o_data[bit], oe=top.o_drive)

@@ -69,12 +69,14 @@ class Progress:
 
 
 def build(board: Board, config: ChipConfig | AutapseChip, *, folder: Path, clock_hz: float | None = None,
-          baud: int | None = None, seed: int = 1, tools: str = "auto", cells: int = 20000, say=None) -> dict:
+          baud: int | None = None, fifo: bool = False, seed: int = 1, tools: str = "auto",
+          cells: int = 20000, say=None) -> dict:
     """Builds a board's bitstream into `folder`; for a Xilinx board a project for Vivado and an estimate by Yosys.
 
     Parameters
     ----------
     clock_hz : that the PLL is to make; the preset's if None
+    fifo : the line is the board's FIFO
     seed : of the placement
     tools : one of flow.CHOICES
     cells : about as many, for the time left
@@ -99,17 +101,18 @@ def build(board: Board, config: ChipConfig | AutapseChip, *, folder: Path, clock
     parts = list(_PACE)[:None if family in names else 2]
     with Progress(say, cells=cells, parts=parts) as progress:
         progress.start("generating")
-        top = BoardTop(board, config, clock_hz=clock_hz or board.preset_hz, baud=baud)
+        top = BoardTop(board, config, clock_hz=clock_hz or board.preset_hz, baud=baud, fifo=fifo)
         apart = Apart(reset=False)
         texts = convert(top, name="top", ports={name: (pin, None) for name, pin in top.ports.items()}, apart=apart)
         (folder / "design.il").write_text("\n".join(texts.values()))
-        pins = board.pins()
+        pins = board.pins(fifo=fifo)
         for end, text in (("ecp5", constraints.lpf), ("ice40", constraints.pcf), ("xilinx", constraints.xdc)):
             if end == family:
                 (folder / f"design.{text.__name__}").write_text(text(pins, board))
         result = {"board": board.name, "device": board.device.name, "config": asdict(config),
                   "clock (MHz)": top.clock_hz / 1e6, "oscillator (MHz)": board.clock_hz / 1e6,
-                  "pll": asdict(top.settings), "baud": baud, "seed": seed, "tools": [tool.origin for tool in found]}
+                  "pll": asdict(top.settings), "line": "fifo" if fifo else "serial", "baud": baud,
+                  "seed": seed, "tools": [tool.origin for tool in found]}
         progress.start("synthesis")
         counts = flow.synthesis(found[0], folder, family, repeated=tuple(apart.modules))
         if family == "xilinx":

@@ -21,13 +21,15 @@ def pcf(pins: dict[str, Pin], board: Board) -> str:
 
 
 def xdc(pins: dict[str, Pin], board: Board) -> str:
-    """Of a 7-series part."""
-    lines = []
+    """Of a 7-series part. Both kinds of line bring their own timing, so that no path to or from a pin has any."""
+    lines, both = [], {port for port in pins if port.startswith("data_")}
+    incoming = both | ({"rx", "rxf", "txe"} & set(pins))
     for port, pin in pins.items():
         lines.append(f"set_property PACKAGE_PIN {pin.site} [get_ports {port}]")
         lines += [f"set_property {name} {value} [get_ports {port}]" for name, value in pin.attributes.items()]
     lines += [f"create_clock -name clk -period {1e9 / board.clock_hz:.3f} [get_ports clk]",
-              "set_false_path -from [get_ports rx]", "set_false_path -to [get_ports {tx light_*}]"]
+              f"set_false_path -from [get_ports {{{' '.join(sorted(incoming))}}}]",
+              f"set_false_path -to [get_ports {{{' '.join(sorted(set(pins) - incoming - {'clk', 'clk_n'} | both))}}}]"]
     return "\n".join(lines) + "\n"
 
 

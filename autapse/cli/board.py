@@ -1,6 +1,5 @@
 """`autapse boards` and `build`: what boards there are, and from one to its bitstream."""
 
-import json as json_format
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +13,9 @@ from ..boards.board import Board
 from ..hw.contract.chip import ChipConfig
 from ..sw_driver.compile import mesh_size
 from ..sw_driver.errors import SpecError
-from ..sw_driver.files import write_text
 from ..sw_driver.network import TrainingSpec
 from . import options as given
+from .record import command_line, keep, records
 
 _WIDTH = 120   # of what is written to a file
 
@@ -122,6 +121,8 @@ def build(
     clock: Annotated[float | None, typer.Option("--clock", help="MHz that the PLL is to make [preset].")] = None,
     baud: Annotated[int | None, typer.Option("--baud", help="Bits per second on the line [found from the host's first "
                                              "frame].")] = None,
+    line: Annotated[str, typer.Option("--line", help="serial, or fifo: the parallel FIFO of the board's FTDI chip, "
+                                      "where it has one.")] = "serial",
     seed: Annotated[int, typer.Option("--seed", help="Of the placement.")] = 1,
     tools: Annotated[str, typer.Option("--tools", help="pip, system, or auto: pip's where there are.")] = "auto",
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the bitstream, report.html and the tools' files "
@@ -142,12 +143,14 @@ def build(
         raise _missing(missing) from None
     if tools not in CHOICES:
         raise SpecError(f"--tools must be {', '.join(CHOICES)}, not {tools!r}")
+    if line not in ("serial", "fifo"):
+        raise SpecError(f"--line must be serial or fifo, not {line!r}")
     given.check_positive(clock=clock, baud=baud)
     for path in filter(None, (json, record)):
         if path.is_dir():   # what is wrong with them is said before minutes are spent
             raise SpecError(f"{path} is a folder; name a file in it")
     if record is not None:
-        _records(record)
+        records(record)
     chosen = find_board(board)
     if autapse:
         config = _autapse_chip(chosen, units, baud, net=net, mesh=mesh, lanes=lanes, inference=inference,
@@ -165,8 +168,9 @@ def build(
         # Before minutes are spent: what an estimate says cannot fit by far.
         refuse(chosen, {name: int(count / 1.1) if name in ("cells", "registers") else count
                         for name, count in expected.items()})
-        result = make(chosen, config, folder=out, clock_hz=None if clock is None else clock * 1e6, baud=baud, seed=seed,
-                      tools=tools, cells=expected.get("cells", min(20000, chosen.device.cells)), say=news)
+        result = make(chosen, config, folder=out, clock_hz=None if clock is None else clock * 1e6, baud=baud,
+                      fifo=line == "fifo", seed=seed, tools=tools,
+                      cells=expected.get("cells", min(20000, chosen.device.cells)), say=news)
     except (FlowError, PllError, ValueError) as error:
         raise SpecError(str(error)) from None
     except ModuleNotFoundError as missing:
@@ -193,35 +197,6 @@ def _expected(takes, config, device) -> dict[str, int]:
         return takes(config, device)
     except (ValueError, OSError):
         return {}
-
-
-def command_line() -> str:
-    """What was typed, without where its results go."""
-    words, kept = iter(sys.argv[1:]), []
-    for word in words:
-        if word in ("--out", "--json", "--record", "--tools"):
-            next(words, None)
-        elif word != "--quiet" and not word.startswith(("--out=", "--json=", "--record=", "--tools=")):
-            kept.append(word)
-    return " ".join(["autapse", *kept])
-
-
-def _records(path: Path) -> dict:
-    try:
-        found = json_format.loads(path.read_text()) if path.exists() else {}
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise SpecError(f"{path} is no record of builds; name another file or remove it")
-    return found
-
-
-def keep(path: Path, result: dict) -> None:
-    """Puts a build into a file of records, by its command. Raises SpecError if the file holds something else."""
-    found = _records(path)
-    found[result["command"]] = {name: value for name, value in result.items() if name not in ("command",
-                                                                                               "critical path")}
-    write_text(path, json_format.dumps(found, indent=1) + "\n")
 
 
 def _page(path: Path, board, result: dict) -> Path | None:

@@ -79,8 +79,10 @@ def write_build_report(path: Path, result: dict, *, title: str, footer: str) -> 
     verdict = f"the chip {'runs at' if meets else 'does not reach'} {clock:g} MHz. Its first {_PATH_STEPS} steps:"
     timing = f"{1000 / fmax:.2f} ns, {1000 / clock:.2f} ns are there: {verdict}" if fmax else ""
     settings = [(name, ", ".join(map(str, value)) if isinstance(value, list) else value) for name, value in
-                result.items() if name in ("device", "oscillator (MHz)", "clock (MHz)", "baud", "seed", "tools",
+                result.items() if name in ("device", "oscillator (MHz)", "clock (MHz)", "line", "baud", "seed", "tools",
                                            "bitstream", "bytes", "sha256", "project", "note")]
+    if result.get("line") == "fifo":
+        settings = [(name, value) for name, value in settings if name != "baud"]
     settings = [(name, "found from the first frame" if name == "baud" and value is None else value)
                 for name, value in settings]
     settings.append(("seconds", ", ".join(f"{part} {value:g}" for part, value in result["seconds"].items())))

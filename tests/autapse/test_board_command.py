@@ -12,7 +12,7 @@ pytest.importorskip("amaranth_boards")
 
 from autapse.boards import boards
 from autapse.cli import run
-from autapse.cli.board import keep
+from autapse.cli.record import keep
 from autapse.gateware import flow, room
 from autapse.gateware.build import build, refuse
 from autapse.hw.autapse.preset import up5k_chip

@@ -1,11 +1,13 @@
 """Every board: its pins, its clock, and a preset that fits it and trains what its text says."""
 
+import re
+
 import pytest
 
 pytest.importorskip("amaranth_boards")
 
 from autapse.boards import boards
-from autapse.boards.board import LIGHTS
+from autapse.boards.board import FIFO_PORTS, LIGHTS
 from autapse.gateware.board_top import BoardTop
 from autapse.gateware.constraints import lpf, pcf, vivado, xdc
 from autapse.gateware.pll import PLLS
@@ -67,6 +69,22 @@ def test_devices_have_the_names_that_are_printed_on_them():
 def test_a_board_has_a_bridge_or_pins_for_one():
     for board in BOARDS.values():
         assert bool(board.bridge) != (board.line is not None), board.name
+
+
+def test_a_fifo_takes_the_place_of_the_serial_line():
+    board = BOARDS["genesys2"]
+    pins = board.pins(fifo=True)
+    sites = [pin.site for pin in pins.values()]
+    assert not {"rx", "tx"} & set(pins) and set(FIFO_PORTS) <= set(pins) and len(set(sites)) == len(sites)
+    text = xdc(pins, board)
+    assert "set_property PACKAGE_PIN AB29 [get_ports rxf]" in text and "IOSTANDARD LVCMOS33 [get_ports rxf]" in text
+    inputs, outputs = (re.search(rf"set_false_path {way} \[get_ports {{(.*)}}\]", text)[1].split()
+                       for way in ("-from", "-to"))
+    data = {f"data_{bit}" for bit in range(8)}
+    assert set(inputs) == data | {"rxf", "txe"}
+    assert set(outputs) == data | {"rd", "wr", "oe", "siwu"} | {f"light_{light}" for light in range(4)}
+    with pytest.raises(ValueError, match="^ULX3S 85F has no FIFO between USB and its device; leave --line out$"):
+        BOARDS["ulx3s-85f"].pins(fifo=True)
 
 
 def test_pins_are_those_of_the_board():

@@ -1,4 +1,4 @@
-"""Bench of the top of a board over its pins: the driver's own link at a rate that the chip finds, and the lights."""
+"""Bench of the top of a board over its pins: the driver's own link over either kind of line, and the lights."""
 
 import sys
 from pathlib import Path
@@ -10,6 +10,7 @@ from cocotb.triggers import Timer
 from autapse.sw_driver.link.bus import Bus
 from autapse.sw_driver.link.host import HostLink
 from bench import bench_parameters
+from ftdi_chip import FtdiChip
 from serial_line import FarEnd
 
 sys.path.append(str(Path(__file__).parents[1] / "hw" / "engine"))
@@ -21,14 +22,56 @@ CYCLE_SECONDS = 1e-6  # what the link's timers take a cycle for
 IDLE, TRAINING, ERROR = 1, 2, 8
 
 
-class Pins:
-    """A transport over the serial pins of a board's top; time is simulated."""
+class Serial:
+    """The far end of the serial pins, stepped a cycle at a time."""
+
+    half_ps = 1000      # of a cycle: no one minds
 
     def __init__(self, dut):
-        self._dut, self.far, self.cycles, self.lights = dut, FarEnd(PARAMETERS["cycles_per_bit"]), 0, set()
+        self._dut, self._far = dut, FarEnd(PARAMETERS["cycles_per_bit"])
+        self.heard, self.items = self._far.heard, self._far.items
+        dut.i_rx.value = 1
+
+    def speak(self):
+        self._dut.i_rx.value = self._far.speak()
+
+    def hear(self):
+        self._far.hear(int(self._dut.o_tx.value))
+
+    def damage(self):
+        """Sends a byte whose stop bit is missing."""
+        self._far.broken = True
+        self._far.items.append(0x55)
+
+
+class Fifo:
+    """An FTDI chip at the pins of the parallel line, which has a time of its own."""
+
+    half_ps = 6250      # of a cycle at 80 MHz
+
+    def __init__(self, dut):
+        chip = FtdiChip(dut, busy=0.1)
+        self.heard, self.items = chip.back, chip.there
+
+    def speak(self):
+        """It does by itself."""
+
+    def hear(self):
+        """So it does."""
+
+    def damage(self):
+        """Sends a frame that is none."""
+        self.items.extend(b"\x7e12345678\x7e")
+
+
+class Pins:
+    """A transport over the line's pins of a board's top; time is simulated."""
+
+    def __init__(self, dut):
+        self._dut, self.far, self.cycles, self.lights = dut, (Fifo if PARAMETERS["fifo"] else Serial)(dut), 0, set()
 
     async def start(self):
-        self._dut.i_rx.value = self._dut.rst.value = 1
+        self._dut.rst.value = 1
         for _ in range(3):
             await self.cycle()
         self._dut.rst.value = 0
@@ -36,12 +79,12 @@ class Pins:
     async def cycle(self):
         dut = self._dut
         dut.clk.value = 0
-        dut.i_rx.value = self.far.speak()
-        await Timer(1, "ns")
-        self.far.hear(int(dut.o_tx.value))
+        self.far.speak()
+        await Timer(self.far.half_ps, "ps")
+        self.far.hear()
         self.lights.add(int(dut.o_lights.value))
         dut.clk.value = 1
-        await Timer(1, "ns")
+        await Timer(self.far.half_ps, "ps")
         self.cycles += 1
         assert self.cycles < PARAMETERS["limit"], f"watchdog: not done after {self.cycles} cycles"
 
@@ -67,7 +110,7 @@ class Pins:
 
 
 @cocotb.test()
-async def a_board_answers_at_the_rate_it_is_spoken_to(dut):
+async def a_board_answers_over_its_line(dut):
     pins = Pins(dut)
     await pins.start()
     for _ in range(10):
@@ -81,9 +124,7 @@ async def a_board_answers_at_the_rate_it_is_spoken_to(dut):
     dut._log.info(f"{pins.cycles} cycles, {counters}")
     assert any(lights & TRAINING for lights in pins.lights), "no light for training"
     assert not any(lights & ERROR for lights in pins.lights), "a light for an error that was none"
-    pins.far.broken = True
-
-    pins.write(b"\x55")
-    for _ in range(200):
+    pins.far.damage()
+    for _ in range(1500):
         await pins.cycle()
     assert int(dut.o_lights.value) & ERROR, "no light for a damaged byte"

@@ -1,5 +1,7 @@
 """What a build makes of what its tools say; the tools themselves are slow (tests/autapse/test_board_command.py)."""
 
+import re
+
 import pytest
 
 pytest.importorskip("amaranth")
@@ -40,6 +42,13 @@ def test_a_project_for_vivado(counted, tmp_path):
     assert board.device.name in (tmp_path / "build.tcl").read_text()
     assert "[get_ports clk]" in (tmp_path / "design.xdc").read_text()
     assert (tmp_path / "design.il").stat().st_size and "Fmax (MHz)" not in result
+
+
+def test_a_project_with_a_fifo(counted, tmp_path):
+    result = build(boards()["genesys2"], CONFIG, folder=tmp_path, fifo=True)
+    assert result["line"] == "fifo" and result["baud"] is None
+    assert "[get_ports rxf]" in (tmp_path / "design.xdc").read_text()
+    assert re.search(r"wire width 1 inout \d+ +\\data_7\n", (tmp_path / "design.il").read_text())
 
 
 def test_a_project_that_is_too_large_is_refused(counted, tmp_path):
