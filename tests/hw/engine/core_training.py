@@ -34,14 +34,14 @@ class BusDevice(ChipDevice):
         return bus, config
 
 
-def train_small(bus, *, seed: int, gradient: str = "batch", batches: int = 1):
+def train_small(bus, *, seed: int, gradient: str = "batch", batches: int = 1, overlapped: bool = True):
     """Trains the chip behind `bus`, one of `CONFIGS`, and the golden model.
 
     Raises Difference at the first word that differs.
 
     First with every trace read, which leaves the chip no two runs at once, then as fast as chip and bus allow: runs
     are posted one behind the other, samples loaded and readouts fetched meanwhile, with the chip's own loss and with
-    errors that the host gives. Then breaks one weight of the chip, and expects that to be found.
+    errors that the host gives, if `overlapped`. Then breaks one weight of the chip, and expects that to be found.
     """
     rng = np.random.default_rng(seed)
     data = [_batch(rng, size) for size in (2, 1)[:batches]]
@@ -53,7 +53,8 @@ def train_small(bus, *, seed: int, gradient: str = "batch", batches: int = 1):
         assert (one.weight != other.weight).any(), "a layer did not learn, so it was not tested"
     counters = chip.counters()
     assert all(counters[engine]["busy"] for engine in ("forward", "backward", "gradient")), counters
-    _overlapped(golden, chip, rng)
+    if overlapped:
+        _overlapped(golden, chip, rng)
 
     wrong = golden.read_state()
     wrong[0].remainder.view(np.uint16)[4, 3] ^= 1
