@@ -11,7 +11,7 @@ from autapse.cli import run
 from autapse.hw.contract.chip import ChipConfig
 from autapse.hw.contract.program import Space
 from autapse.sw_driver import doctor
-from autapse.sw_driver.link.host import LinkStatistics
+from autapse.sw_driver.link import LinkStatistics
 
 CONFIG = ChipConfig(lanes=2, units=1, layers=2, events=32, synapses=96, parameters=16, neurons=16, spike_rows=64,
                     mask_rows=16, membrane_rows=40, error_rows=24, history_words=48, active_words=16, readouts=16,
