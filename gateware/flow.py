@@ -15,8 +15,9 @@ __all__ = ["CHOICES", "FREE_COLLISIONS", "FlowError", "SynthesisError", "Tool", 
 
 CHOICES = ("auto", "pip", "system")
 # No reader of the chip uses a word that is written in the same cycle (tests/gateware/test_collisions.py), so none has
-# to be the old one. Otherwise Yosys puts a bypass around every block RAM and gives each reader a copy of it.
-FREE_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 */t:$memrd_v2 */r:CLK_ENABLE=1 %i"
+# to be the old one, of up to 16 writers. Otherwise Yosys puts a bypass around every block RAM and gives each reader a
+# copy of it.
+FREE_COLLISIONS = "setparam -set COLLISION_X_MASK 16'hffff */t:$memrd_v2 */r:CLK_ENABLE=1 %i"
 
 # By name: pip's module, its function, pip's package; the system's program, Debian's package.
 _TOOLS = {

@@ -22,7 +22,8 @@ layer. An update ends when `mirror_rows` rows of weights have come. A core's own
 others.
 
 A packet is a header of the mesh with `user` = kind | layer << 2, a flit `address | step << 24`, and the row in
-flits of FLIT_BITS, low bits first. `layer` is the one whose items count the row: the receiver's.
+flits of FLIT_BITS, low bits first. `layer` is the one whose items count the row: the receiver's. `step` is taken
+modulo `step_slots`. Rows of weights are not counted by layer and step, which are 0 there.
 """
 
 from enum import IntEnum

@@ -42,8 +42,8 @@ class MirrorSender(wiring.Component):
         m = Module()
         config, layer, bits = self.config, self.layer.fields, ceil_log2(self.config.lanes)
         widths = Widths(config)
-        source, group, offset = Signal(widths.neuron), Signal(widths.group), Signal(ADDRESS_BITS)
-        address, words = Signal(ADDRESS_BITS), Signal(16 * config.lanes)
+        source, group, offset = Signal(widths.neuron), Signal(widths.group), Signal(widths.synapse)
+        address, words = Signal(widths.synapse), Signal(16 * config.lanes)
         coming = Signal()
         route = data.View(data.StructLayout({"base": ADDRESS_BITS, "core": 8}), self.routes.data)
         m.d.comb += [self.layer.index.eq(self.i_layer), self.routes.address.eq(layer.routes + (source >> bits))]
@@ -51,7 +51,7 @@ class MirrorSender(wiring.Component):
         with m.If(self.i_row):
             m.d.sync += [words.eq(self.i_words), address.eq(offset + source[:bits])]
         # The route of `source` has been asked for since the row before, so it is there with the row.
-        base, core = Signal(ADDRESS_BITS), Signal(range(max(config.nodes, 2)))
+        base, core = Signal(widths.synapse), Signal(range(max(config.nodes, 2)))
         with m.If(self.i_row):
             m.d.sync += [base.eq(route.base), core.eq(route.core)]
             m.d.sync += [group.eq(group + 1), offset.eq(offset + layer.mirror_step)]
@@ -63,5 +63,5 @@ class MirrorSender(wiring.Component):
             self.o.p.targets.eq(1 << core), self.o.p.address.eq(base + address), self.o.valid.eq(coming),
         ]
         # The words rest until the next row, three cycles later.
-        m.d.comb += [self.o.p.row.eq(words), self.o.p.layer.eq(0), self.o.p.step.eq(0)]
+        m.d.comb += self.o.p.row.eq(words)
         return m

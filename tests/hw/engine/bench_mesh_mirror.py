@@ -30,7 +30,7 @@ def table_of(rng: random.Random, config, view):
                              mirror_step=rng.randrange(8, 16))
         layers.append(layer)
         for _ in range(-(-inputs // config.lanes)):
-            routes[at] = rng.randrange(1 << 20), rng.randrange(config.nodes)
+            routes[at] = rng.randrange(config.synapses - 100), rng.randrange(config.nodes)
             at += 1
         at += rng.randrange(2)
     return layers, routes
@@ -164,7 +164,7 @@ async def updated(dut, rng: random.Random, *, stall: float):
         layer |= {"inputs": 11, "weights": rng.randrange(100), "remainders": 400, "momenta": 700,
                   "row_step": rng.randrange(12, 13)}
     layers[0]["routes"], layers[1]["routes"] = 1, 13
-    routes = {at: (rng.randrange(1 << 20), rng.randrange(config.nodes)) for at in range(30)}
+    routes = {at: (rng.randrange(config.synapses - 100), rng.randrange(config.nodes)) for at in range(30)}
     await load_layers(dut, ports, "layers", layers)
     optimiser = Optimiser(ports, config, layers=layers, routes=routes, rng=rng)
     words = {at: route_word(base=base, core=core) for at, (base, core) in routes.items()}

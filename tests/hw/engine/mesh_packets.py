@@ -26,8 +26,11 @@ def packet(config, kind: int, row: dict[str, int]) -> list[int]:
 
 
 def random_row(rng: random.Random, config, kind: Kind, **fields: int) -> dict[str, int]:
-    row = {"targets": rng.getrandbits(config.nodes), "layer": rng.randrange(16), "step": rng.getrandbits(8),
-           "address": rng.getrandbits(24), "row": rng.getrandbits(row_bits(config, kind))}
+    rows = {Kind.SPIKES: config.spike_rows, Kind.ERRORS: config.remote_rows, Kind.WEIGHTS: config.synapses}[kind]
+    counted = kind != Kind.WEIGHTS
+    row = {"targets": rng.getrandbits(config.nodes), "layer": counted * rng.randrange(config.layers),
+           "step": counted * rng.randrange(config.step_slots), "address": rng.randrange(rows),
+           "row": rng.getrandbits(row_bits(config, kind))}
     return row | fields
 
 
