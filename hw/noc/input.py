@@ -20,6 +20,14 @@ def choose(select, values):
     return result
 
 
+def either(select, values):
+    """The value whose bit is set in `select`, at most one; any if none is. Fewer LUTs than `choose`."""
+    *others, result = values
+    for bit, value in zip(select, others, strict=False):
+        result = Mux(bit, value, result)
+    return result
+
+
 class InputPort(wiring.Component):
     """Buffers what arrives and offers the oldest packet of one channel at a time to the outputs it is for.
 
@@ -120,8 +128,8 @@ class InputPort(wiring.Component):
             self.request.eq(choose(turn.o_grant, [p & e for p, e in zip(self.pending, self.may, strict=True)])
                             & (~active).replicate(self.outputs)),
             start.eq(self.grant.any()), grants_all.eq(~(wanted & ~self.grant).any()),
-            final.eq(Mux(active, held_final, grants_all)),
-            self.data.eq(choose(self.channel, heads)), self.last.eq(choose(self.channel, lasts)),
+            final.eq(Mux(active, held_final, grants_all) if self.outputs > 1 else 1),
+            self.data.eq(either(self.channel, heads)), self.last.eq(either(self.channel, lasts)),
         ]
         with m.If(active | start):
             m.d.sync += [active.eq(~self.last), held.eq(self.channel), held_final.eq(final)]

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..contract.noc import FLIT_BITS, PACKET_FLITS, Channel, MeshShape, NocConfig
 from .counters import LinkCounters, counts_layout
-from .flits import OPPOSITE, Side, stream_of
+from .flits import LINKS, OPPOSITE, Side, stream_of
 from .host import HostPort
 from .router import DROPPED_BITS, Router
 
@@ -29,7 +29,7 @@ def connect_links(m: Module, shape: MeshShape, routers: Sequence, host=None) -> 
     ----------
     m : module to add statements to; the components are its submodules
     shape : as the routers were made for
-    routers : node n at n; each with north, east, south, west, and with i_x and i_y, if it has them
+    routers : node n at n; each with the links of a `Router`, and with i_x and i_y, if it has them
     host : a component with `link`, such as `HostPort`, for the west of node 0; None ties that off, too
 
     Raises
@@ -44,15 +44,17 @@ def connect_links(m: Module, shape: MeshShape, routers: Sequence, host=None) -> 
         for name, value in (("i_x", x), ("i_y", y)):
             if hasattr(router, name):
                 m.d.comb += getattr(router, name).eq(value)
+        links = {side for side in LINKS if hasattr(router, side.link)}
         beside = {Side.EAST: node + 1 if x + 1 < shape.width else None,
                   Side.SOUTH: node + shape.width if y + 1 < shape.height else None}
         for side, neighbour in beside.items():
             if neighbour is not None:
-                _join(m, getattr(router, side.link), getattr(routers[neighbour], OPPOSITE[side].link))
+                _join(m, getattr(router, side.link),
+                      getattr(routers[neighbour], (OPPOSITE[side] if OPPOSITE[side] in links else side).link))
         edges = {Side.NORTH: y == 0, Side.WEST: x == 0 and (node or host is None),
-                 Side.EAST: beside[Side.EAST] is None, Side.SOUTH: beside[Side.SOUTH] is None}
+                 **{side: beside[side] is None and OPPOSITE[side] in links for side in beside}}
         for side, is_edge in edges.items():
-            if is_edge:
+            if is_edge and side in links:
                 port = getattr(router, side.link)
                 m.d.comb += [port.i.valid.eq(0), port.i.channel.eq(0), port.i.data.eq(0), port.i.last.eq(0),
                              port.o.credits.eq(0)]

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..contract.noc import NocConfig
 from .arbiter import RoundRobin
 from .flits import LinkSignature, activity_layout
-from .input import choose
+from .input import choose, either
 
 
 class OutputPort(wiring.Component):
@@ -90,7 +90,7 @@ class OutputPort(wiring.Component):
 
         domain = m.d.sync if self.registered else m.d.comb
         domain += [
-            self.link.valid.eq(moving), self.link.last.eq(last), self.link.data.eq(choose(select, self.data)),
+            self.link.valid.eq(moving), self.link.last.eq(last), self.link.data.eq(either(select, self.data)),
             self.link.channel.eq(sum((channel * chosen[channel] for channel in range(1, channels)), start=0)),
         ]
         m.d.comb += [

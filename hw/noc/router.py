@@ -9,17 +9,17 @@ from .ejection import Ejection
 from .flits import LINKS, PortSignature, Side, activity_layout, stream_of
 from .input import InputPort
 from .output import OutputPort
-from .route import TURNS, branches
+from .route import branches, core_branches, turns
 
 DROPPED_BITS = 16
 
 
-def router_members(config: NocConfig) -> dict:
+def router_members(config: NocConfig, *, host: bool = True) -> dict:
     """The ports of a router, for who stands in its place, such as an instance of one that is compiled already."""
     channels, mesh = range(config.channels), config.mesh
     return {
         "i_x": In(range(max(mesh.width, 2))), "i_y": In(range(max(mesh.height, 2))),
-        **{side.link: Out(PortSignature(config)) for side in LINKS},
+        **{side.link: Out(PortSignature(config)) for side in LINKS if side in turns(mesh, host=host)},
         **{f"i_{channel}": In(stream_of(config)) for channel in channels},
         **{f"o_{channel}": Out(stream_of(config)) for channel in channels},
         "o_dropped": Out(DROPPED_BITS), "activity": Out(data.ArrayLayout(activity_layout(), len(Side))),
@@ -55,6 +55,8 @@ class Router(wiring.Component):
     ----------
     mesh : shape of the whole
     flit_bits, channels, packet_flits, buffer_flits : as in `NocConfig`
+    host : False leaves out what only packets from or to a host need, and links that no router of the mesh has; where
+        there are two columns, or two rows, the link to the other is `east`, or `south`, at both (see `turns`)
 
     Members
     -------
@@ -72,32 +74,32 @@ class Router(wiring.Component):
     """
 
     def __init__(self, mesh: MeshShape, *, flit_bits: int = FLIT_BITS, channels: int = len(Channel),
-                 packet_flits: int = PACKET_FLITS, buffer_flits: int = 0):
+                 packet_flits: int = PACKET_FLITS, buffer_flits: int = 0, host: bool = True):
         self.config = config = NocConfig(mesh=mesh, flit_bits=flit_bits, channels=channels,
                                          packet_flits=packet_flits, buffer_flits=buffer_flits)
-        super().__init__(router_members(config))
+        self.turns, self._host = turns(mesh, host=host), host
+        super().__init__(router_members(config, host=host))
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        anywhere = (2 << config.mesh.nodes) - 1
+        anywhere = ((2 if self._host else 1) << config.mesh.nodes) - 1
         inputs, outputs = {}, {}
-        for side in Side:
-            inputs[side] = InputPort(config, outputs=len(TURNS[side]),
+        for side in self.turns:
+            inputs[side] = InputPort(config, outputs=len(self.turns[side]),
                                      allowed=anywhere if side == Side.LOCAL else None)
-            sources = [source for source in Side if side in TURNS[source]]
+            sources = self._sources(side)
             outputs[side] = OutputPort(config, sources=len(sources), registered=side != Side.LOCAL)
             m.submodules[f"input_{side.link}"], m.submodules[f"output_{side.link}"] = inputs[side], outputs[side]
-            m.d.comb += self.activity[side].eq(outputs[side].activity)
+            self._tell(m, side, outputs[side].activity)
 
         for side, port in inputs.items():
             for number, header in enumerate(port.o_header):
-                ways = branches(config, side, header, self.i_x, self.i_y)
+                ways = (branches if self._host else core_branches)(config, side, header, self.i_x, self.i_y)
                 m.d.comb += port.i_branches[number].eq(Cat(ways.values()))
         for side, out in outputs.items():
-            sources = [source for source in Side if side in TURNS[source]]
-            for number, source in enumerate(sources):
-                port, place = inputs[source], TURNS[source].index(side)
+            for number, source in enumerate(self._sources(side)):
+                port, place = inputs[source], self.turns[source].index(side)
                 m.d.comb += [
                     out.request[number].eq(port.request[place]), port.grant[place].eq(out.grant[number]),
                     out.channel[number].eq(port.channel), out.data[number].eq(port.data),
@@ -110,7 +112,7 @@ class Router(wiring.Component):
                         port.may[channel][place].eq(out.may[channel][number]),
                     ]
 
-        for side in LINKS:
+        for side in (side for side in LINKS if side in self.turns):
             port = getattr(self, side.link)
             wiring.connect(m, inputs[side].link, wiring.flipped(port.i))
             wiring.connect(m, outputs[side].link, wiring.flipped(port.o))
@@ -124,3 +126,15 @@ class Router(wiring.Component):
                            getattr(inputs[Side.LOCAL], f"i_{channel}"))
             wiring.connect(m, getattr(ejection, f"o_{channel}"), wiring.flipped(getattr(self, f"o_{channel}")))
         return m
+
+    def _sources(self, out: Side) -> list[Side]:
+        """Inputs whose packets may leave there."""
+        return [side for side, outs in self.turns.items() if out in outs]
+
+    def _tell(self, m, side: Side, activity):
+        """Of a link that leads to either side: by where it leads."""
+        other, place = {Side.EAST: (Side.WEST, self.i_x), Side.SOUTH: (Side.NORTH, self.i_y)}.get(side, (side, 0))
+        m.d.comb += self.activity[side].eq(activity)
+        if other not in self.turns:
+            with m.If(place != 0):
+                m.d.comb += [self.activity[other].eq(activity), self.activity[side].eq(0)]

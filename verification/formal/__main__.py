@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from ...hw.contract.noc import MeshShape
+from ...hw.noc import route
 from ...hw.noc.flits import Side
 from .check import Result, SolverError, check, prove
 from .mesh import MeshContract
@@ -30,21 +31,25 @@ class Proof:
         return prove(self.make()) if self.depth is None else check(self.make(), depth=self.depth)
 
 
+@dataclass(frozen=True)
 class WaysProof:
     """No ring of waits, and every packet at its places, in all meshes."""
 
+    branches: Callable = route.branches
     depth, slow = None, False
 
     def run(self) -> Result:
         begin = time.monotonic()
-        wrong = check_ways()
+        wrong = check_ways(branches=self.branches)
         return Result(holds=not wrong, proved=not wrong, depth=0, seconds=time.monotonic() - begin, text="",
                       failed=wrong)
 
 
-def router_of(shape: MeshShape, node: int, rounds: dict[Side, int], **options) -> RouterContract:
+def router_of(shape: MeshShape, node: int, rounds: dict[Side, int], *, host: bool = True, **options) -> RouterContract:
     """The contract of a router at its place in a mesh, with the ways that packets can take there."""
-    return RouterContract({side: ways(shape, node, side) for side in ports(shape, node)}, rounds, **options)
+    branches = route.branches if host else route.core_branches
+    return RouterContract({side: ways(shape, node, side, branches=branches) for side in ports(shape, node, host=host)},
+                          rounds, host=host, **options)
 
 
 # Rounds that are enough; how many depends on the order in which inputs come to the arbiters, too.
@@ -56,12 +61,15 @@ _ROUNDS = (
 )
 PROOFS = {
     f"ways, up to {MOST_CORES} cores": WaysProof(),
+    "ways without a host": WaysProof(route.core_branches),
     "arbiter": Proof(ArbiterContract),
     "buffer": Proof(BufferContract),
     "buffer as a shift register": Proof(SameBuffer),
     "guard": Proof(GuardContract),
     **{f"router {node} of {shape}": Proof(partial(router_of, shape, node, rounds), slow=not node)
        for shape, node, rounds in _ROUNDS},
+    "router of 2x2 without a host": Proof(partial(
+        router_of, MeshShape(2, 2), 0, {Side.EAST: 5, Side.SOUTH: 5, Side.LOCAL: 6}, host=False)),
     "router 1 of 2x2, 2 flits": Proof(partial(router_of, MeshShape(2, 2), 1, {Side.SOUTH: 12}, flits=2), slow=True),
     "mesh 2x1, 1 channel": Proof(lambda: MeshContract(MeshShape(2, 1), channels=1), depth=10),
     "mesh 2x1, 2 channels": Proof(lambda: MeshContract(MeshShape(2, 1), channels=2), depth=8),
@@ -90,7 +98,7 @@ def main(arguments=None) -> int:
         failed |= not result.holds
         extent = ("for ever" if result.proved else f"within {result.depth} cycles of reset"
                   if result.holds else result.failed)
-        print(f"{name:<28}{'holds' if result.holds else 'FAILS':<7}{extent:<44}{result.seconds:6.1f} s", flush=True)
+        print(f"{name:<30}{'holds' if result.holds else 'FAILS':<7}{extent:<44}{result.seconds:6.1f} s", flush=True)
     return int(failed)
 
 

@@ -14,7 +14,6 @@ from amaranth.lib.wiring import In
 from ...hw.contract.noc import MeshShape, NocConfig
 from ...hw.noc import Router
 from ...hw.noc.flits import LINKS, Side, flit_layout, header_layout
-from ...hw.noc.route import TURNS
 from .shift import ShiftBuffer
 
 SHAPE = MeshShape(2, 2)     # a mask of five bits: here one per output
@@ -39,16 +38,16 @@ class RouterContract(wiring.Component):
     ----------
     ways : for each input that there is, outputs that its packets may take: any of them, or several
     rounds : that an input may take, by input; those not named are not looked at
-    channels, flits : of the router; flits of the longest packet, 1 or 2
+    channels, flits, host : of the router; flits of the longest packet, 1 or 2
     router : class of the router, such as a broken one
     """
 
     def __init__(self, ways: dict[Side, set[Side]], rounds: dict[Side, int], *, channels: int = 1, flits: int = 1,
-                 router: type = Router):
+                 host: bool = True, router: type = Router):
         self._ways, self._rounds = ways, rounds
         options = {"flit_bits": 12, "channels": channels, "packet_flits": flits, "buffer_flits": BUFFER_FLITS}
         self._config = config = NocConfig(mesh=SHAPE, **options)
-        self._router = router(SHAPE, **options)
+        self._router = router(SHAPE, host=host, **options)
         self._links = [side for side in LINKS if side in ways]
         super().__init__({
             **{f"begin_{side.link}": In(1) for side in self._links},
@@ -64,10 +63,11 @@ class RouterContract(wiring.Component):
         dut = self._router
         names = type(dut).__module__.rpartition(".")[0]
         with (mock.patch(f"{names}.router.branches", self._branches),
+              mock.patch(f"{names}.router.core_branches", self._branches),
               mock.patch(f"{names}.buffer.PacketBuffer.elaborate", ShiftBuffer.elaborate)):
             m.submodules.dut = Fragment.get(dut, platform)
         fair, asked, given = {}, {}, {}
-        for side in LINKS:
+        for side in (side for side in LINKS if side in dut.turns):
             port = getattr(dut, side.link)
             if side in self._links:
                 asked[side], given[side] = self._sender(m, side, port.i)
@@ -98,7 +98,7 @@ class RouterContract(wiring.Component):
         """Instead of `branches`: the mask names outputs, any that there are; the core, if it names none."""
         ways = self._ways.get(side, {Side.LOCAL})
         others = Cat(header.mask[out] for out in ways if out != Side.LOCAL)
-        found = {out: header.mask[out] if out in ways else Const(0) for out in TURNS[side]}
+        found = {out: header.mask[out] if out in ways else Const(0) for out in self._router.turns[side]}
         if Side.LOCAL in ways:
             found[Side.LOCAL] = header.mask[Side.LOCAL] | ~others.any()
         return found

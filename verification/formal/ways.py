@@ -1,4 +1,7 @@
-"""The ways that packets can take through a mesh, from the function that routers are built of: none closes a ring."""
+"""The ways that packets can take through a mesh, from the function that routers are built of: none closes a ring.
+
+With `branches=core_branches` they are those of a mesh without a host, whose routers lack some links (see `turns`).
+"""
 
 from graphlib import CycleError, TopologicalSorter
 from types import SimpleNamespace
@@ -19,19 +22,33 @@ def taken(shape: MeshShape, node: int, side: Side, mask: int, *, branches=route.
     return {out for out, way in branches(config, side, SimpleNamespace(mask=bits), x, y).items() if way}
 
 
-def beside(shape: MeshShape, node: int, side: Side) -> int | None:
-    """The place that a link leads to; None at an edge."""
+def has_host(branches) -> bool:
+    """Whether a mesh with these ways has a host."""
+    return branches.__name__ != "core_branches"
+
+
+def beside(shape: MeshShape, node: int, side: Side, *, host: bool = True) -> int | None:
+    """The place that a link leads to; None at an edge, or where routers have no such link."""
     x, y = shape.at(node)
-    if side == Side.WEST and node == 0:
+    if not host and side not in route.turns(shape, host=False):
+        return None
+    if side == Side.WEST and node == 0 and host:
         return shape.host
+    if not host and opposite(shape, side, host=False) == side:
+        return node - x + (1 - x) if side == Side.EAST else (1 - y) * shape.width + x
     u = x + (side == Side.EAST) - (side == Side.WEST)
     v = y + (side == Side.SOUTH) - (side == Side.NORTH)
     return v * shape.width + u if 0 <= u < shape.width and 0 <= v < shape.height else None
 
 
-def ports(shape: MeshShape, node: int) -> list[Side]:
+def opposite(shape: MeshShape, side: Side, *, host: bool = True) -> Side:
+    """The other end of a link."""
+    return OPPOSITE[side] if OPPOSITE[side] in route.turns(shape, host=host) else side
+
+
+def ports(shape: MeshShape, node: int, *, host: bool = True) -> list[Side]:
     """Sides of a router that lead somewhere, the core's among them."""
-    return [side for side in Side if side == Side.LOCAL or beside(shape, node, side) is not None]
+    return [side for side in Side if side == Side.LOCAL or beside(shape, node, side, host=host) is not None]
 
 
 def ways(shape: MeshShape, node: int, side: Side, *, branches=route.branches) -> set[Side]:
@@ -52,12 +69,14 @@ def reaches(shape: MeshShape, node: int, side: Side, bit: int) -> bool:
 def waits(shape: MeshShape, *, branches=route.branches) -> dict[Buffer, set[Buffer]]:
     """For each buffer behind an output: those that a packet in it may wait for."""
     graph: dict[Buffer, set[Buffer]] = {}
+    host = has_host(branches)
     for node in range(shape.nodes):
-        for out in ports(shape, node):
-            then = None if out == Side.LOCAL else beside(shape, node, out)
+        for out in ports(shape, node, host=host):
+            then = None if out == Side.LOCAL else beside(shape, node, out, host=host)
             graph[node, out] = set() if then in (None, shape.host) else {
-                (then, way) for way in ways(shape, then, OPPOSITE[out], branches=branches)}
-    graph["host", Side.EAST] = {(0, way) for way in ways(shape, 0, Side.WEST, branches=branches)}
+                (then, way) for way in ways(shape, then, opposite(shape, out, host=host), branches=branches)}
+    if host:
+        graph["host", Side.EAST] = {(0, way) for way in ways(shape, 0, Side.WEST, branches=branches)}
     return graph
 
 
@@ -73,19 +92,20 @@ def ring(shape: MeshShape, *, branches=route.branches) -> list[Buffer]:
 def misled(shape: MeshShape, *, branches=route.branches) -> str:
     """What is wrong with the way from any place to any other, or nothing: it must take one output at each router, all
     of them there, and end at its destination after as many links as there are between the two."""
-    for source in range(shape.nodes + 1):
-        for target in range(shape.nodes + 1):
+    host = has_host(branches)
+    for source in range(shape.nodes + host):
+        for target in range(shape.nodes + host):
             if source == target == shape.host:
                 continue
             node, side, links = (0, Side.WEST, 1) if source == shape.host else (source, Side.LOCAL, 0)
             while True:
                 outs = taken(shape, node, side, 1 << target, branches=branches)
-                if len(outs) != 1 or not outs <= set(ports(shape, node)):
+                if len(outs) != 1 or not outs <= set(ports(shape, node, host=host)):
                     return f"{shape}: from {source} to {target}, at {node}: {len(outs)} ways"
                 out = outs.pop()
                 if out == Side.LOCAL:
                     break
-                node, side, links = beside(shape, node, out), OPPOSITE[out], links + 1
+                node, side, links = beside(shape, node, out, host=host), opposite(shape, out, host=host), links + 1
                 if node == shape.host or links > shape.nodes:
                     break
             if node != target or links != shape.hops(source, target):
@@ -97,6 +117,7 @@ def missed(shape: MeshShape, source: int, mask: int, *, branches=route.branches)
     """What is wrong with the tree of a packet to all of `mask`, or nothing: each of them must be reached once, no other
     place, and each router must have a way for what comes to it."""
     found: list[int] = []
+    host = has_host(branches)
     at = [(0, Side.WEST) if source == shape.host else (source, Side.LOCAL)]
     while at and len(found) <= shape.nodes:
         node, side = at.pop()
@@ -104,29 +125,31 @@ def missed(shape: MeshShape, source: int, mask: int, *, branches=route.branches)
         if not outs:
             return f"{shape}: from {source} to {mask:#x}: no way at {node}"
         for out in outs:
-            then = node if out == Side.LOCAL else beside(shape, node, out)
+            then = node if out == Side.LOCAL else beside(shape, node, out, host=host)
             if out == Side.LOCAL or then == shape.host:
                 found.append(then)
             else:
-                at.append((then, OPPOSITE[out]))
+                at.append((then, opposite(shape, out, host=host)))
     wanted = [node for node in range(shape.nodes + 1) if mask >> node & 1]
     return "" if sorted(found) == wanted else f"{shape}: from {source} to {mask:#x}: reaches {sorted(found)}"
 
 
-def check_ways(most: int = MOST_CORES, *, all_masks: int = 6) -> str:
+def check_ways(most: int = MOST_CORES, *, all_masks: int = 6, branches=route.branches) -> str:
     """The first thing that is wrong with the ways of any mesh of up to `most` cores, or nothing.
 
     `ring` and `misled` of each; `missed` with every mask up to `all_masks` cores.
     """
+    host = has_host(branches)
     for width in range(1, most + 1):
         for height in range(1, most // width + 1):
             shape = MeshShape(width, height)
-            circle = ring(shape)
-            wrong = f"{shape}: {' waits for '.join(map(str, circle))}" if circle else misled(shape)
+            circle = ring(shape, branches=branches)
+            wrong = (f"{shape}: {' waits for '.join(map(str, circle))}" if circle
+                     else misled(shape, branches=branches))
             if not wrong and shape.nodes <= all_masks:
-                wrong = next(filter(None, (missed(shape, source, mask) for source in range(shape.nodes + 1)
-                                           for mask in range(1, (2 << shape.nodes) - (source == shape.host) * (
-                                               1 << shape.nodes)))), "")
+                wrong = next(filter(None, (
+                    missed(shape, source, mask, branches=branches) for source in range(shape.nodes + host)
+                    for mask in range(1, (1 + host << shape.nodes) - (source == shape.host) * (1 << shape.nodes)))), "")
             if wrong:
                 return wrong
     return ""
