@@ -1,6 +1,6 @@
 """A core: memories, engines, and what connects them."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
@@ -22,6 +22,7 @@ from .readout import LossEngine
 from .registers import Counters, Identity, Registers
 from .schedule import Mode, Schedule
 from .sequence import Command, Sequencer
+from .table import Widths
 from .timeline import Timeline
 
 
@@ -75,7 +76,10 @@ class Core(wiring.Component):
         training, shared = config.training, config.shared and config.training
         self._mesh = MeshParts(config) if config.nodes > 1 else None
         m.submodules.registers = registers = Registers()
-        m.submodules.counters = counters = Counters()
+        widths = Widths(config)
+        skipped = unsigned(widths.neuron + 1)
+        m.submodules.counters = counters = Counters(saved={
+            "forward": skipped, "backward": skipped, "gradient": signed(max(widths.neuron, widths.batch_step) + 2)})
         m.submodules.identity = identity = Identity(config)
         m.submodules.timeline = timeline = Timeline()
         m.submodules.sequencer = sequencer = (

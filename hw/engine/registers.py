@@ -1,6 +1,8 @@
 """Program registers, counters and identity: the small spaces of the host bus."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from collections.abc import Mapping
+
+from amaranth.hdl import Module, Mux, Shape, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -63,17 +65,19 @@ class Counters(wiring.Component):
     Each counter gathers what comes in a few bits of its own. Every `turn` cycles it is added to a total of 32
     bits; the totals are in one memory behind one adder. `o_settling` is high from the first cycle after
     `i_running` until all is in the totals. `o_clearing` is high after a write until they are clear; nothing is
-    counted meanwhile.
+    counted meanwhile. The host reads while neither it is at work nor `i_running`. `saved` may narrow what each engine
+    has skipped in a cycle.
     """
 
     depth = 2 * len(COUNTERS)
     host_latency = 1
     turn = 1 << (len(COUNTERS) - 1).bit_length()
 
-    def __init__(self, *, saved_bits: int = 21):
+    def __init__(self, *, saved: Mapping[str, Shape] | None = None):
         ports = {}
         for engine in ENGINES:
-            ports |= {f"{engine}_active": In(1), f"{engine}_visit": In(1), f"{engine}_saved": In(signed(saved_bits))}
+            ports |= {f"{engine}_active": In(1), f"{engine}_visit": In(1),
+                      f"{engine}_saved": In(saved[engine] if saved else signed(21))}
         super().__init__({"host": In(HostPort()), "i_running": In(1), "o_settling": Out(1),
                           "o_clearing": Out(1), **ports})
 
@@ -88,26 +92,32 @@ class Counters(wiring.Component):
         bits = ceil_log2(self.turn)
         index, clearing, settling = Signal(bits), Signal(range(self.turn + 3)), Signal(range(self.turn + 4))
         m.submodules.totals = totals = Memory(shape=unsigned(32), depth=self.turn, init=[])
-        writer, reader, viewer = totals.write_port(), totals.read_port(), totals.read_port()
+        writer, reader = totals.write_port(), totals.read_port()
         chosen, adding, where = Signal(signed(32)), Signal(signed(32)), Signal(bits)
+        counts = []
+        for k, name in enumerate(COUNTERS):
+            step = steps[name]
+            gathered = Signal(data_shape(step, self.turn), name=name.replace(".", "_"))
+            m.d.sync += gathered.eq(Mux(index == k, 0, gathered) + step)
+            with m.If(clear):
+                m.d.sync += gathered.eq(0)
+            counts.append(gathered)
         with m.Switch(index):
-            for k, name in enumerate(COUNTERS):
-                step = steps[name]
-                gathered = Signal(data_shape(step, self.turn), name=name.replace(".", "_"))
-                m.d.sync += gathered.eq(Mux(clear, 0, gathered + step))
+            for k, gathered in enumerate(counts):
                 with m.Case(k):
                     m.d.comb += chosen.eq(gathered)
-                    m.d.sync += gathered.eq(Mux(clear, 0, step))
-        high = Signal()
+        high, going = Signal(), Signal()
         # It stands still with the rest of the core, so that a simulation can leave the core out.
-        with m.If(self.i_running | self.o_settling | self.o_clearing):
+        m.d.comb += going.eq(self.i_running | self.o_settling | self.o_clearing)
+        with m.If(going):
             m.d.sync += index.eq(index + 1)
         m.d.sync += [adding.eq(Mux(clear, 0, chosen)), where.eq(index), high.eq(self.host.address[0])]
         m.d.comb += [
             # Only then: what the host reads must not be written in that cycle.
-            reader.addr.eq(index), writer.addr.eq(where), writer.en.eq(self.o_settling | self.o_clearing),
+            reader.addr.eq(Mux(going, index, self.host.address[1:])), writer.addr.eq(where),
+            writer.en.eq(self.o_settling | self.o_clearing),
             writer.data.eq(Mux(self.o_clearing, 0, reader.data + adding)),
-            viewer.addr.eq(self.host.address[1:]), self.host.result.eq(viewer.data.word_select(high, 16)),
+            self.host.result.eq(reader.data.word_select(high, 16)),
             self.o_settling.eq(settling != 0), self.o_clearing.eq(clearing != 0),
         ]
         with m.If(self.i_running):
