@@ -1,6 +1,6 @@
 """New weights on their way to the mirrors of other cores."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
@@ -42,25 +42,27 @@ class MirrorSender(wiring.Component):
         m = Module()
         config, layer, bits = self.config, self.layer.fields, ceil_log2(self.config.lanes)
         widths = Widths(config)
-        source, group, offset = Signal(widths.neuron), Signal(widths.group), Signal(widths.synapse)
-        address, words = Signal(widths.synapse), Signal(16 * config.lanes)
-        coming = Signal()
+        source, group, words = Signal(widths.neuron), Signal(widths.group), Signal(16 * config.lanes)
+        # Routes and steps from group to group are multiples of the lanes, as all rows of synapses are.
+        offset, lane = Signal(widths.synapse - bits), Signal(bits)
+        following, is_last, coming = Signal.like(source), Signal(), Signal()
         route = data.View(data.StructLayout({"base": ADDRESS_BITS, "core": 8}), self.routes.data)
         m.d.comb += [self.layer.index.eq(self.i_layer), self.routes.address.eq(layer.routes + (source >> bits))]
-        m.d.sync += coming.eq(self.i_row & layer.mirrored & (source < layer.inputs))
-        with m.If(self.i_row):
-            m.d.sync += [words.eq(self.i_words), address.eq(offset + source[:bits])]
+        m.d.comb += [following.eq(source + 1), is_last.eq(Mux(layer.bias, source, following) == layer.inputs)]
+        # The bias, if there is one, comes behind all inputs.
+        m.d.sync += coming.eq(self.i_row & layer.mirrored & (source != layer.inputs))
         # The route of `source` has been asked for since the row before, so it is there with the row.
-        base, core = Signal(widths.synapse), Signal(range(max(config.nodes, 2)))
+        base, rows, core = Signal.like(offset), Signal.like(offset), Signal(range(max(config.nodes, 2)))
+        more = Signal.like(group)
+        m.d.comb += more.eq(group + 1)
         with m.If(self.i_row):
-            m.d.sync += [base.eq(route.base), core.eq(route.core)]
-            m.d.sync += [group.eq(group + 1), offset.eq(offset + layer.mirror_step)]
-            with m.If(group == layer.groups - 1):
-                m.d.sync += [group.eq(0), offset.eq(0), source.eq(source + 1)]
-                with m.If(source == layer.inputs + layer.bias - 1):
-                    m.d.sync += source.eq(0)
+            m.d.sync += [words.eq(self.i_words), lane.eq(source[:bits]), rows.eq(offset),
+                         base.eq(route.base[bits:]), core.eq(route.core)]
+            m.d.sync += [group.eq(more), offset.eq(offset + layer.mirror_step[bits:])]
+            with m.If(more == layer.groups):
+                m.d.sync += [group.eq(0), offset.eq(0), source.eq(Mux(is_last, 0, following))]
         m.d.sync += [
-            self.o.p.targets.eq(1 << core), self.o.p.address.eq(base + address), self.o.valid.eq(coming),
+            self.o.p.targets.eq(1 << core), self.o.p.address.eq(Cat(lane, base + rows)), self.o.valid.eq(coming),
         ]
         # The words rest until the next row, three cycles later.
         m.d.comb += self.o.p.row.eq(words)

@@ -27,10 +27,10 @@ def table_of(rng: random.Random, config, view):
     layers, routes, at = [], {}, rng.randrange(5)
     for inputs, bias, groups, mirrored in LAYERS[:config.layers]:
         layer = random_layer(rng, view, inputs=inputs, bias=bias, groups=groups, mirrored=mirrored, routes=at,
-                             mirror_step=rng.randrange(8, 16))
+                             mirror_step=config.lanes * rng.randrange(1, 3))
         layers.append(layer)
         for _ in range(-(-inputs // config.lanes)):
-            routes[at] = rng.randrange(config.synapses - 100), rng.randrange(config.nodes)
+            routes[at] = rng.randrange(0, config.synapses - 100, config.lanes), rng.randrange(config.nodes)
             at += 1
         at += rng.randrange(2)
     return layers, routes
