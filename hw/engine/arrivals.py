@@ -1,6 +1,6 @@
 """Items of a core of a mesh wait for their rows, and for room for their own."""
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -24,8 +24,8 @@ class Arrivals(wiring.Component):
     Members
     -------
     i_arrive, i_place : a row has come for the item of this place
-    i_look, o_count : the count of a place, one cycle later; not to be trusted without `o_sure`, for the place was being
-        written as it was read, and a block RAM may then give anything
+    i_look, o_count : the count of a place, one cycle later; not to be trusted without `o_sure`, for a row has come and
+        took the reader, or the place was being written as it was read, and then a memory may give anything
     i_take, o_taken : sets the count of `i_look` back to zero; done in a cycle with `o_taken`
     """
 
@@ -40,14 +40,14 @@ class Arrivals(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.counts = counts = Memory(shape=unsigned(self._count), depth=1 << self._place, init=[])
-        writer, before, viewer = counts.write_port(), counts.read_port(), counts.read_port()
+        writer, reader = counts.write_port(), counts.read_port()
         arrived, place = Signal(), Signal(self._place)
         m.d.sync += [arrived.eq(self.i_arrive), place.eq(self.i_place)]
         m.d.comb += [
-            before.addr.eq(self.i_place), viewer.addr.eq(self.i_look), self.o_count.eq(viewer.data),
-            writer.addr.eq(place), writer.data.eq(before.data + 1), writer.en.eq(arrived),
+            reader.addr.eq(Mux(self.i_arrive, self.i_place, self.i_look)), self.o_count.eq(reader.data),
+            writer.addr.eq(place), writer.data.eq(reader.data + 1), writer.en.eq(arrived),
         ]
-        m.d.sync += self.o_sure.eq(~(writer.en & (writer.addr == self.i_look)))
+        m.d.sync += self.o_sure.eq(~self.i_arrive & ~self.o_taken & ~(arrived & (place == self.i_look)))
         with m.If(self.i_take & ~arrived):
             m.d.comb += [self.o_taken.eq(1), writer.addr.eq(self.i_look), writer.data.eq(0), writer.en.eq(1)]
         return m

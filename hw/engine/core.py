@@ -89,7 +89,8 @@ class Core(wiring.Component):
         memories = {}
         for space, (width, depth) in geometry(config).items():
             if space == Space.SYNAPSES:
-                memory = SynapseMemory(lanes=config.lanes, depth=depth, columns=training)
+                memory = SynapseMemory(lanes=config.lanes, depth=depth, columns=training,
+                                       flits=training and config.nodes > 1)
             else:
                 memory = BusMemory(width=width, depth=depth, readers=readers.get(space, 1),
                                    host_reader=1 if space == Space.READOUTS else 0,

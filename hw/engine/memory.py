@@ -146,17 +146,21 @@ class SynapseMemory(wiring.Component):
     Read latency: 4 cycles (register, memory, register, rotation), a read of each port per cycle. A write, by rows,
     takes port A: what was to be read there in the same cycle is lost. Its words come bank by bank, word b for
     bank b (see `bank_of`): whoever gathers a row does so in that order for nothing. A column port with
-    `c_rows` high reads rows.
+    `c_rows` high reads rows. With `flits` rows may also be written by pairs of words: `f_words` to the even and odd
+    bank of `f_enable`, with `f_valid`, at `w_address`; `w_enable` and the host must be quiet.
     """
 
     latency = 4
     host_latency = FAR_LATENCY
 
-    def __init__(self, *, lanes: int, depth: int, columns: bool = True):
+    def __init__(self, *, lanes: int, depth: int, columns: bool = True, flits: bool = False):
+        self.flits = flits
         self.lanes, self.depth, self.columns = lanes, max(depth, 2), columns
         self.address_bits = ceil_log2(self.depth)
         bits = self.address_bits
         ports = {"c_address": In(bits), "c_rows": In(1), "c_data": Out(16 * lanes)} if columns else {}
+        if flits:
+            ports |= {"f_valid": In(1), "f_enable": In(lanes), "f_words": In(32)}
         super().__init__({
             "r_address": In(bits), "r_data": Out(16 * lanes), **ports,
             "w_enable": In(1), "w_address": In(bits), "w_data": In(16 * lanes), "host": In(HostPort()),
@@ -175,6 +179,12 @@ class SynapseMemory(wiring.Component):
             m.d.comb += address.eq(self.w_address)
         with m.If(host.write):
             m.d.comb += [enable.eq(1 << h_bank), stored.eq(host.data.replicate(lanes))]
+        if self.flits:
+            # The host's word and a flit are one before they are spread over the banks.
+            words = Mux(self.f_valid, self.f_words, host.data.replicate(2)).replicate(-(-lanes // 2))
+            m.d.comb += stored.eq(Mux(self.w_enable, self.w_data, words))
+            with m.If(self.f_valid):
+                m.d.comb += [address.eq(self.w_address), enable.eq(self.f_enable)]
         with m.If(host.write | host.read):
             m.d.comb += address.eq(h_row)
 

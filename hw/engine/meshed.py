@@ -39,7 +39,7 @@ class MeshParts:
         address = Mux(writing, own.address, inbox.o_address[:len(own.address)])
         m.d.comb += [
             port.address.eq(Cat(address, sequencer.o_front_slot) if self.config.slots > 1 else address),
-            port.data.eq(Mux(writing, own.data, inbox.o_row[:len(own.data)])),
+            port.data.eq(Mux(writing, own.data, inbox.o_flit[:len(own.data)])),
             port.enable.eq(Mux(writing | inbox.o_valid[Kind.SPIKES], -1, 0)),
             inbox.i_ready[Kind.SPIKES].eq(~writing),
         ]
@@ -53,7 +53,7 @@ class MeshParts:
             connect(m, items, gate.i)
         connect(m, gate.o, engine)
         m.d.comb += [
-            arrivals.i_arrive.eq(self.inbox.o_valid[kind] & self.inbox.i_ready[kind]),
+            arrivals.i_arrive.eq(self.inbox.o_valid[kind] & self.inbox.i_ready[kind] & self.inbox.o_last),
             arrivals.i_place.eq(self.inbox.o_place), arrivals.i_look.eq(gate.o_place),
             arrivals.i_take.eq(gate.o_take), gate.i_count.eq(arrivals.o_count),
             gate.i_sure.eq(arrivals.o_sure), gate.i_taken.eq(arrivals.o_taken),
@@ -72,8 +72,8 @@ class MeshParts:
         m.d.comb += [
             outbox.errors.eq(backward.o_row), outbox.weights.eq(mirror.o),
             mirror.i_layer.eq(gradient.o_item.layer), mirror.i_row.eq(update.o_new), mirror.i_words.eq(update.w_data),
-            remote.w.address.eq(inbox.o_address), remote.w.data.eq(inbox.o_row),
-            remote.w.enable.eq(inbox.o_valid[Kind.ERRORS].replicate(len(remote.w.enable))),
+            remote.w.address.eq(inbox.o_address), remote.w.data.eq(inbox.o_flit.replicate(inbox.parts)),
+            remote.w.enable.eq(Mux(inbox.o_valid[Kind.ERRORS], inbox.words(), 0)),
             inbox.i_ready[Kind.ERRORS].eq(1), inbox.i_ready[Kind.WEIGHTS].eq(~update.w_enable),
             update.i.payload.eq(gradient.o_token.payload),
             update.i.valid.eq(gradient.o_token.valid & outbox.o_room),
@@ -81,7 +81,7 @@ class MeshParts:
         ]
         # An update has ended here when this core's own has, and every row of its mirrors has come.
         finished, came = Signal(), Signal(len(program.mirror_rows))
-        with m.If(inbox.o_valid[Kind.WEIGHTS] & inbox.i_ready[Kind.WEIGHTS]):
+        with m.If(inbox.o_valid[Kind.WEIGHTS] & inbox.i_ready[Kind.WEIGHTS] & inbox.o_last):
             m.d.sync += came.eq(came + 1)
         updating = Signal()
         m.d.sync += updating.eq(sequencer.o_update)
@@ -95,6 +95,6 @@ class MeshParts:
     def take_mirrors(self, m, synapses, update):
         """Writes rows of mirrors between those of the core's own update, whose port has been connected."""
         inbox = self.inbox
+        m.d.comb += [synapses.f_words.eq(inbox.o_flit), synapses.f_enable.eq(inbox.words())]
         with m.If(inbox.o_valid[Kind.WEIGHTS] & ~update.w_enable):
-            m.d.comb += [synapses.w_enable.eq(1), synapses.w_address.eq(inbox.o_address),
-                         synapses.w_data.eq(inbox.o_row)]
+            m.d.comb += [synapses.f_valid.eq(1), synapses.w_address.eq(inbox.o_address)]

@@ -54,8 +54,8 @@ class Counted:
         self._expected = self.counts[self._look] % (1 << 5)
         taken, counted = self._ports.get("o_taken"), self._told[-1]
         assert taken == (self._take and counted is None), f"o_taken is {taken} in cycle {cycle}"
-        # What is written as it is read may come out as anything.
-        self._sure = not taken and counted != self._look
+        # What is written as it is read may come out as anything, and a row that comes takes the reader.
+        self._sure = not taken and counted != self._look and not self._arrive
         self.clashes += counted == self._look
         if counted is not None:
             self.counts[counted] += 1
@@ -135,7 +135,7 @@ class Network:
             self._flits.popleft()
             self._offered = None
         valid = self._ports.get("o_valid")
-        if valid & self._ready:
+        if valid & self._ready and self._ports.get("o_last"):
             assert self._rows, f"a row too many in cycle {cycle}"
             kind, layer, step = self._rows.popleft()
             assert valid == 1 << kind, f"a row of {valid:b} in cycle {cycle}, not of {kind.name}"
@@ -217,6 +217,7 @@ async def gated(dut, name: str, rng: random.Random, *, stall: float, early: floa
         source = Source(ports, "i", items, rng=rng, gap=stall)
         if first:
             # All rows first, then the items, without delay.
+            ports.put("i__valid", 0)
             await run(dut, [network, engine, engine.packets], until=lambda: network.idle, limit=90000)
             await edge(dut)
         before = len(engine.found)

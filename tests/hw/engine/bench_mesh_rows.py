@@ -133,6 +133,7 @@ class Written:
     def __init__(self, ports: Ports, config, wanted, *, rng: random.Random, stall: float):
         self._ports, self._config, self._rng, self._stall = ports, config, rng, stall
         self.wanted, self.cycles, self._offered = deque(wanted), [], None
+        self._part = 0      # flits of the row that are written
 
     def drive(self, cycle: int):
         self._ready = sum((self._rng.random() >= self._stall) << kind for kind in kinds_of(self._config))
@@ -147,16 +148,23 @@ class Written:
         assert self.wanted, f"a row too many, in cycle {cycle}"
         kind, row = self.wanted[0]
         assert valid == 1 << kind, f"a row of kinds {valid:b} in cycle {cycle}, not {kind.name}"
-        found = {"address": get("o_address"), "row": get("o_row") % (1 << row_bits(config, kind))}
-        assert found == {name: row[name] for name in found}, f"cycle {cycle}: {found}, not {row}"
+        bits, low = row_bits(config, kind), 32 * self._part
+        assert get("o_address") == row["address"], f"address {get('o_address')} in cycle {cycle}, not {row['address']}"
+        assert get("o_part") == 1 << self._part, f"part {get('o_part'):b} in cycle {cycle}, not {self._part}"
+        flit = get("o_flit") % (1 << min(bits - low, 32))
+        assert flit == row["row"] >> low & 0xFFFF_FFFF, f"flit {flit:x} in cycle {cycle}, not of {row}"
+        last = low + 32 >= bits
+        assert get("o_last") == last, f"o_last in cycle {cycle} is not {last}"
         layers = 1 << (max(config.layers, 2) - 1).bit_length()
         place = row["step"] % config.step_slots + row["layer"] % layers * config.step_slots
         assert get("o_place") == place, f"place {get('o_place')}, not {place}, in cycle {cycle}"
         self._offered = kind
         if self._ready >> kind & 1:
-            self.wanted.popleft()
-            self.cycles.append(cycle)
-            self._offered = None
+            self._part, self._offered = self._part + 1, None
+            if last:
+                self.wanted.popleft()
+                self.cycles.append(cycle)
+                self._part = 0
 
 
 def traffic(rng: random.Random, config, *, count: int, odd: float):
@@ -198,8 +206,8 @@ async def packets_become_rows(dut, name, stall, odd):
     starts = [0] + [at + 1 for at, (_, last) in enumerate(flits) if last]
     for number, (first, after) in enumerate(pairwise(starts[:-1])):
         took = source.taken[after] - source.taken[first]
-        assert took == after - first + 1, f"packet {number} of {after - first} flits took {took} cycles"
-        assert memories.cycles[number] == source.taken[after - 1] + 1, f"row {number} in {memories.cycles[number]}"
+        assert took == after - first, f"packet {number} of {after - first} flits took {took} cycles"
+        assert memories.cycles[number] == source.taken[after - 1], f"row {number} in {memories.cycles[number]}"
 
 
 @cocotb.test(skip=not PARAMETERS["faults"])

@@ -28,7 +28,7 @@ class Gated(wiring.Component):
             "i": In(stream.Signature(Item)), "o": Out(stream.Signature(Item)), "layers": In(LayerWrite()),
             "row": In(data.StructLayout({"valid": 1, "p": row_layout(config, kind)})),
             "i_rows": In(stream.Signature(RowFlit)), "o_rows": Out(stream.Signature(RowFlit)),
-            "o_valid": Out(len(Kind)), "i_ready": In(len(Kind)), "o_address": Out(ADDRESS_BITS),
+            "o_valid": Out(len(Kind)), "i_ready": In(len(Kind)), "o_address": Out(ADDRESS_BITS), "o_last": Out(1),
         })
 
     def elaborate(self, platform):
@@ -43,6 +43,7 @@ class Gated(wiring.Component):
         m.d.comb += [
             getattr(parts.outbox, self.kind.name.lower()).eq(self.row), self.o_valid.eq(parts.inbox.o_valid),
             parts.inbox.i_ready.eq(self.i_ready), self.o_address.eq(parts.inbox.o_address),
+            self.o_last.eq(parts.inbox.o_last),
         ]
         return m
 
