@@ -21,9 +21,9 @@ def medium_core() -> ChipConfig:
 
 def large_core() -> ChipConfig:
     """Eight lanes per engine, for 84,000 cells and 208 block RAMs: trains 784-64-10, 8 steps, batches of 32, and
-    784-88-10, batches of 24."""
+    784-80-10, batches of 24."""
     return ChipConfig(
-        lanes=8, units=1, layers=4, events=1024, synapses=18432, parameters=256, neurons=256, spike_rows=1024,
+        lanes=8, units=1, layers=4, events=1024, synapses=16384, parameters=256, neurons=256, spike_rows=1024,
         mask_rows=128, membrane_rows=768, error_rows=2560, history_words=7168, active_words=128, readouts=16,
         error_inputs=16)
 

@@ -143,7 +143,7 @@ def clock_of(config: ChipConfig, device: Device) -> float:
 
 
 def filled(config: ChipConfig, board: Board) -> ChipConfig:
-    """The chip with as many rows of synapses as the board's block RAM has room for.
+    """The chip with as many rows of synapses as the board's block RAM has room for, a power of two: see `chip_for`.
 
     Raises
     ------
@@ -158,6 +158,6 @@ def filled(config: ChipConfig, board: Board) -> ChipConfig:
                          f"{block_rams(replace(config, synapses=rows), board.device)} block RAMs with 1,024 rows of "
                          f"synapses each, {board.title} has {board.device.block_ram}; use fewer --lanes, a smaller "
                          "--mesh, or --net with a network")
-    while block_rams(replace(config, synapses=rows + 1024), board.device) <= board.device.block_ram:
-        rows += 1024
+    while block_rams(replace(config, synapses=2 * rows), board.device) <= board.device.block_ram:
+        rows *= 2
     return replace(config, synapses=rows)

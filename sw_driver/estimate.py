@@ -1,12 +1,13 @@
 """What a board will do with a network, before anything is built: room, clock, samples per second, time on the line."""
 
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from ..boards.board import Board
 from ..boards.presets import small_core
-from ..gateware.room import clock_of, coefficients, filled, kind_of, takes
+from ..gateware.room import block_rams, clock_of, coefficients, filled, kind_of, takes
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.link import CRC_BYTES, HEADER_BYTES, MAX_PAYLOAD
 from ..hw.contract.packet import HEADER_WORDS, Opcode
@@ -65,16 +66,26 @@ class Estimate:
 
 
 def chip_for(network: Network, training: TrainingSpec | None, *, lanes: int, units: int = 1, shared: bool = False,
-             plan: Plan | None = None) -> ChipConfig:
-    """A chip with just the memories that a network takes, rounded up to what costs no more block RAM."""
+             plan: Plan | None = None, whole: bool = False) -> ChipConfig:
+    """A chip with just the memories that a network takes, rounded up to what costs no more block RAM.
+
+    With `whole` a power of two of rows of synapses: block RAMs side by side, each with a bit or two of all words, need
+    no multiplexers behind them. 13,312 rows of eight lanes have 3,000 cells of those, and wires that nextpnr does not
+    find ways for; 16,384 rows have none.
+    """
+    def synapses(rows: int) -> int:
+        return 1 << max(rows - 1, 1).bit_length() if whole else _up(rows)
+
     if plan is not None:
         config = fit_mesh(network, training, plan, lanes=lanes, units=units)
         _, cores = place_cores(network, training, plan, lanes=lanes, units=units)
         needs = {name: max(core.placing.needs.get(name, 0) for core in cores) for name in ("synapses", "history_words")}
-        return replace(config, link_counters=False, **{name: _up(rows) for name, rows in needs.items() if rows})
+        return replace(config, link_counters=False, **{name: _up(rows) for name, rows in needs.items() if rows} |
+                       {"synapses": synapses(needs["synapses"])})
     needs = lay_out(network, training, lanes=lanes, units=units, running=False).needs
     base = ChipConfig(lanes=lanes, units=units, shared=shared, slots=1 if shared else 2, training=training is not None)
-    return base.replace(**({name: _up(rows) for name, rows in needs.items()} | sum_widths(base, network, training)))
+    return base.replace(**({name: _up(rows) for name, rows in needs.items()} | sum_widths(base, network, training) |
+                           {"synapses": synapses(needs["synapses"])}))
 
 
 def _up(rows: int) -> int:
@@ -111,8 +122,11 @@ def chosen_chip(board: Board, network: Network | None, training: TrainingSpec | 
         if network is not None:
             plan = None if (width, height) == (1, 1) else plan_by("even", network, training, mesh_width=width,
                                                                   mesh_height=height, lanes=lanes)
-            return chip_for(network, training, lanes=lanes, units=units, plan=plan,
-                            shared=preset.sequenced and lanes == 1)
+            make = partial(chip_for, network, training, lanes=lanes, units=units, plan=plan,
+                           shared=preset.sequenced and lanes == 1)
+            config = make(whole=True)
+            tight = config.sequenced or block_rams(config, board.device) > board.device.block_ram
+            return make() if tight else config
         shared = preset.sequenced and lanes == 1 and width * height == 1
         depths = {} if shared else {"synapses": 1024}
         if width * height > 1:

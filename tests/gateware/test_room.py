@@ -31,7 +31,7 @@ def test_memories_fill_a_board_and_no_more():
     board = boards()["ulx3s-85f"]
     full = filled(board.preset().replace(synapses=1024), board)
     assert block_rams(full, board.device) <= 208
-    assert block_rams(full.replace(synapses=full.synapses + 1024), board.device) > 208
+    assert block_rams(full.replace(synapses=2 * full.synapses), board.device) > 208
     with pytest.raises(ValueError, match="block RAMs with 1,024 rows of synapses each, ULX3S 85F has 208"):
         filled(board.preset().replace(lanes=16, mesh_width=2, mesh_height=2, remote_rows=64, routes=128), board)
 
