@@ -143,7 +143,8 @@ def clock_of(config: ChipConfig, device: Device) -> float:
 
 
 def filled(config: ChipConfig, board: Board) -> ChipConfig:
-    """The chip with as many rows of synapses as the board's block RAM has room for, a power of two: see `chip_for`.
+    """The chip with as many rows of synapses as the board's block RAM has room for, a power of two: `chip_for` of
+    sw_driver/chosen.py says why.
 
     Raises
     ------

@@ -81,7 +81,7 @@ def boards(json: given.Json = None, quiet: given.Quiet = False) -> int:
 
 def chip_of(board: Board, *, net, steps, batch, momentum, mesh, lanes, units, inference, sequenced) -> ChipConfig:
     """The chip of the options of `build` and `estimate`."""
-    from ..sw_driver.estimate import chosen_chip
+    from ..sw_driver.chosen import chosen_chip
     network = None if net is None else given.network_of(net, steps=steps, decay=0.5, data=None)
     training = None if inference else TrainingSpec(batch=batch, momentum=momentum)
     return chosen_chip(board, network, training, mesh=None if mesh is None else mesh_size(mesh), lanes=lanes,
