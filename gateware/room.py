@@ -13,6 +13,7 @@ from ..boards.board import Board, Device
 from ..hw.contract.chip import ChipConfig
 from ..hw.contract.geometry import geometry
 from ..hw.contract.program import Space
+from ..hw.contract.rows import FLIT_BITS
 from ..hw.sequenced.places import fits, places
 
 __all__ = ["COEFFICIENTS", "block_rams", "clock_of", "dsp_blocks", "features", "filled", "kind_of", "takes"]
@@ -22,11 +23,23 @@ COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 _SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 _LINK_RAMS = 2          # rings of the link
 _SEQUENCED_RAMS = 8     # of a chip with the sequenced core, besides its one memory: link, microprogram, scratch, list
-_LEAST_LIST_BITS = 2048   # what is smaller becomes RAM made of cells
 
 
 def _rams(width: int, depth: int, *, both: bool = False) -> int:
-    return min(-(-width // wide) * -(-depth // deep) for wide, deep in _SHAPES[int(both):])
+    """Block RAMs of one memory. Yosys weighs each as 128, and the multiplexers behind those that stand one above the
+    other; their weight of 0.6 per bit is fitted to what it chose."""
+    grain = 16 if width > 16 and width % 16 == 0 else width     # what is written by itself; none shares a narrow RAM
+
+    def of(wide: int, deep: int) -> tuple[float, int]:
+        across = width // grain * -(-grain // wide) if wide < grain else -(-width // (wide // grain * grain))
+        above = -(-depth // deep)
+        return 128 * across * above + 0.6 * (above - 1) * width * (1 + both), across * above
+    return min(of(wide, deep) for wide, deep in _SHAPES[int(both):])[1]
+
+
+def _free_rams(width: int, depth: int) -> int:
+    """Block RAMs of a memory that is not told to be in some: none where RAM made of cells weighs less."""
+    return _rams(width, depth) if -(-width // 4) * -(-depth // 16) >= 32 else 0
 
 
 def kind_of(config: ChipConfig) -> str:
@@ -59,10 +72,9 @@ def _core_rams(config: ChipConfig) -> int:
         count += _rams(config.lanes * config.sum_bits, config.wide_rows)
     index = max(config.events - 1, 1).bit_length()
     for width in (index, index + 16)[:2 if config.training else 1]:
-        if width * config.events >= _LEAST_LIST_BITS:
-            count += 2 * _rams(width, config.events)
+        count += _free_rams(width, 2 << index) + _free_rams(16 * config.units, max(config.neurons, 2))
     if config.nodes > 1:
-        count += (-(-16 * config.lanes // 36) if config.training else 0) + 2
+        count += 1 + (2 * (1 + -(-16 * config.lanes // FLIT_BITS)) if config.training else 0)     # the outbox
     return count
 
 
