@@ -1,7 +1,7 @@
 """OrangeCrab r0.2: ECP5 on a feather. It has no serial bridge: the line is on two of its pins."""
 
 from .board import Board, ecp5
-from .presets import large_core, small_core
+from .presets import large_core, two_lanes
 
 _LIGHTS = {"idle": ("rgb_led", 0, "g"), "training": ("rgb_led", 0, "b"), "overflow": ("rgb_led", 0, "r"),
            "link error": ("rgb_led", 0, "r")}
@@ -12,5 +12,5 @@ BOARDS = [
           lights=_LIGHTS, programmer=("-b", "orangeCrab"), line=("0", "1"), line_attributes={"IO_TYPE": "LVCMOS33"},
           note="line on pins 0 (in, from the adapter's TXD) and 1 (out, to its RXD), 3.3 V: it needs a USB-serial "
                "adapter; to program it, hold its button while plugging it in: its boot loader writes to the flash")
-    for size, preset, clock in (("25", small_core, 48e6), ("85", large_core, 72e6))
+    for size, preset, clock in (("25", two_lanes, 64e6), ("85", large_core, 64e6))
 ]

@@ -4,11 +4,22 @@ from ..hw.contract.chip import ChipConfig
 
 
 def small_core() -> ChipConfig:
-    """The sequenced core, for 24,000 cells and 56 block RAMs: trains 64-96-10 with momentum, 8 steps, batches of 8."""
+    """The sequenced core, for 4,000 cells and 42 block RAMs: trains 64-96-10 with momentum, 8 steps, batches of 8."""
     return ChipConfig(
         lanes=1, units=1, shared=True, slots=1, layers=4, events=256, synapses=22528, parameters=128, neurons=128,
         spike_rows=1536, mask_rows=896, membrane_rows=896, error_rows=6912, history_words=384, active_words=256,
         readouts=16, error_inputs=16)
+
+
+def two_lanes() -> ChipConfig:
+    """Two lanes per engine, for 24,000 cells and 56 block RAMs: trains 64-96-10 with momentum, 8 steps, batches of 8.
+
+    Constants are those of a layer: for those of single neurons there is no block RAM.
+    """
+    return ChipConfig(
+        lanes=2, units=1, layers=4, events=256, synapses=11264, parameters=7, neurons=128, spike_rows=1024,
+        mask_rows=512, membrane_rows=1024, error_rows=3584, history_words=512, active_words=128, readouts=16,
+        error_inputs=16)
 
 
 def medium_core() -> ChipConfig:

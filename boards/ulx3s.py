@@ -1,10 +1,10 @@
 """Radiona ULX3S: ECP5 of four sizes, an FT231X for line and JTAG."""
 
 from .board import Board, ecp5
-from .presets import large_core, medium_core, small_core
+from .presets import large_core, medium_core, two_lanes
 
 _LIGHTS = {"idle": ("led", 0, ""), "training": ("led", 1, ""), "overflow": ("led", 2, ""), "link error": ("led", 3, "")}
-_SIZES = {"12": (small_core, 37.5e6), "25": (small_core, 37.5e6), "45": (medium_core, 62.5e6),
+_SIZES = {"12": (two_lanes, 62.5e6), "25": (two_lanes, 62.5e6), "45": (medium_core, 62.5e6),
           "85": (large_core, 62.5e6)}
 
 BOARDS = [

@@ -42,6 +42,7 @@ SEGMENT_FIELDS = (
 )
 SEGMENT_WORDS = 40
 assert len(HEADER) <= HEADER_WORDS and len(SEGMENT_FIELDS) <= SEGMENT_WORDS
+MOST_CODE_WORDS = 4095    # a distance is a word of 16 bits, and must stay below the greatest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +66,7 @@ class AutapseChip:
 
     def __post_init__(self):
         for name, least, most in (("units", 1, 64), ("words", 1024, 65536), ("line", 16, 8192), ("events", 2, 8192),
-                                  ("segments", 1, 256), ("code_words", 0, 4096), ("readouts", 1, 1024)):
+                                  ("segments", 1, 256), ("code_words", 0, MOST_CODE_WORDS), ("readouts", 1, 1024)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise ValueError(f"{name} of an autapse chip must be a whole number from {least} to {most}, not "

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...hw.autapse.registers import Flag
 from ...hw.contract.autapse import AutapseSpec
-from ...hw.contract.autapse_chip import HEADER, SEGMENT_FIELDS, SEGMENT_WORDS, AutapseChip
+from ...hw.contract.autapse_chip import HEADER, MOST_CODE_WORDS, SEGMENT_FIELDS, SEGMENT_WORDS, AutapseChip
 from ..errors import Misfit
 from .autapse_stretches import (
     Stretch,
@@ -248,7 +248,8 @@ class AutapseProgram:
         needs = {"line": max(longest_delay(spec, stretches), 16), "events": max(longest_list(spec, stretches), 2),
                  "segments": len(stretches), "readouts": self.classes, "words": self._next}
         needs = {name: 1 << (value - 1).bit_length() for name, value in needs.items()}
-        return needs | {"code_words": 1 << (self.code_words - 1).bit_length() if self.code_words else 0}
+        code = 1 << (self.code_words - 1).bit_length() if self.code_words else 0
+        return needs | {"code_words": max(min(code, MOST_CODE_WORDS), self.code_words)}
 
     def image(self) -> list[tuple[int, np.ndarray]]:
         """Words of the program by address, in runs."""

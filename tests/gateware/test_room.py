@@ -23,7 +23,7 @@ def test_a_tile_has_the_rams_that_synthesis_found(name, rams, dsp):
 
 def test_a_chip_has_the_rams_that_synthesis_found():
     assert (block_rams(SIZES["2 lanes"], ECP5), dsp_blocks(SIZES["2 lanes"])) == (50, 10)
-    assert block_rams(boards()["ulx3s-25f"].preset(), ECP5) == 42
+    assert block_rams(boards()["ulx3s-25f"].preset(), ECP5) == 54
     assert block_rams(boards()["icebreaker"].preset(), boards()["icebreaker"].device) == 23
 
 
