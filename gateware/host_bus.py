@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..hw.contract.chip import ChipConfig
-from ..hw.contract.geometry import geometry
+from ..hw.contract.geometry import host_geometry
 from ..hw.contract.program import TIMELINE_ROWS, Space
 from ..hw.engine.links import LinkView
 from ..hw.engine.memory import row_words
@@ -16,9 +16,9 @@ CORE_REPLY = data.StructLayout({"ready": 1, "read_data": 16, "read_valid": 1, "e
 
 
 def space_words(config: ChipConfig) -> dict[Space, int]:
-    """Bus words of every space of a core."""
+    """Bus words of every space of a core that the host reaches."""
     words = {space: max(rows, 2) * (config.lanes if space == Space.SYNAPSES else row_words(width))
-             for space, (width, rows) in geometry(config).items()}
+             for space, (width, rows) in host_geometry(config).items()}
     if config.link_counters:
         words[Space.LINKS] = LinkView.depth
     return words | {Space.REGISTERS: Registers.depth, Space.COUNTERS: Counters.depth,

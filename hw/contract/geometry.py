@@ -50,3 +50,8 @@ def geometry(config: ChipConfig) -> dict[Space, tuple[int, int]]:
                 width, rows = table[space]
                 table[space] = width, config.slots * slot_rows(rows)
     return table
+
+
+def host_geometry(config: ChipConfig) -> dict[Space, tuple[int, int]]:
+    """`geometry` of the memories that the host reaches: rows from other cores are theirs alone."""
+    return {space: shape for space, shape in geometry(config).items() if space != Space.REMOTE}

@@ -29,7 +29,7 @@ class Space(IntEnum):
     HISTORY = 13
     ACTIVE = 14
     TIMELINE = 15
-    REMOTE = 16
+    REMOTE = 16     # not for the host
     ROUTES = 17
     LINKS = 18
 

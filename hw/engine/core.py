@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ..contract.chip import ChipConfig
-from ..contract.geometry import geometry
+from ..contract.geometry import geometry, host_geometry
 from ..contract.program import Space
 from .backward import BackwardEngine
 from .borrow import borrow
@@ -102,7 +102,8 @@ class Core(wiring.Component):
         if self._mesh and config.link_counters:
             m.submodules.links = small[Space.LINKS] = links = LinkView()
             m.d.comb += links.i_counts.eq(self.i_counts)
-        m.submodules.bus = bus = BusServer(config, memories, small)
+        m.submodules.bus = bus = BusServer(
+            config, {space: memories[space] for space in host_geometry(config)}, small)
         for name in ("space", "address", "write_data", "write", "read"):
             m.d.comb += getattr(bus, name).eq(getattr(self, name))
         for name in ("ready", "read_data", "read_valid", "error"):

@@ -7,7 +7,7 @@ from itertools import pairwise
 import cocotb
 
 from autapse.gateware.command import BUS_REQUEST
-from autapse.hw.contract.geometry import geometry
+from autapse.hw.contract.geometry import geometry, host_geometry
 from autapse.hw.contract.program import COUNTERS, LINK_COUNTS, LINKS, REGISTERS, TIMELINE_ROWS, Space, words_of
 from autapse.hw.engine.registers import identity_words
 from bench import bench_parameters
@@ -30,7 +30,7 @@ def words_of_spaces(config) -> dict[int, int]:
     table = {Space.REGISTERS: sum(words_of(bits) for _, bits, _ in REGISTERS), Space.COUNTERS: 2 * len(COUNTERS),
              Space.IDENTITY: len(identity_words(config)), Space.TIMELINE: 2 * TIMELINE_ROWS,
              Space.LINKS: 2 * len(LINKS) * len(LINK_COUNTS)}
-    for space, (width, rows) in geometry(config).items():
+    for space, (width, rows) in host_geometry(config).items():
         words = config.lanes if space == Space.SYNAPSES else 1
         while space != Space.SYNAPSES and 16 * words < width:
             words *= 2

@@ -4,7 +4,7 @@ import random
 
 import cocotb
 
-from autapse.hw.contract.geometry import SLOTTED, geometry
+from autapse.hw.contract.geometry import SLOTTED, host_geometry
 from autapse.hw.contract.program import LAYER_ROW, Space
 from autapse.hw.engine.bus import ENGINE_TABLES
 from autapse.hw.engine.memory import granule, row_words
@@ -24,7 +24,7 @@ class Spaces:
 
     def __init__(self, served):
         self._config, self.table = served.config, {}
-        for space, (width, depth) in geometry(served.config).items():
+        for space, (width, depth) in host_geometry(served.config).items():
             per_row = served.config.lanes if space == Space.SYNAPSES else row_words(width)
             # A memory has two rows at least.
             self.table[space] = 16 if space == Space.SYNAPSES else width, max(depth, 2), per_row

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
 from autapse.hw.contract.chip import ChipConfig
-from autapse.hw.contract.geometry import geometry
+from autapse.hw.contract.geometry import host_geometry
 from autapse.hw.contract.program import Space
 from autapse.hw.contract.rows import Kind
 from autapse.hw.engine.arrivals import Arrivals
@@ -85,7 +85,7 @@ class Served(wiring.Component):
             space: SynapseMemory(lanes=config.lanes, depth=depth) if space == Space.SYNAPSES
             else BusMemory(width=width, depth=depth, readers=1 + (space == Space.READOUTS),
                            host_reader=int(space == Space.READOUTS), far=space in (Space.ERRORS, Space.REMOTE))
-            for space, (width, depth) in geometry(config).items()}
+            for space, (width, depth) in host_geometry(config).items()}
         self.units = self.memories | {space: BusMemory(width=16, depth=depth) for space, depth in self.small.items()}
         self.server = BusServer(config, self.memories, {space: self.units[space] for space in self.small})
         super().__init__({
