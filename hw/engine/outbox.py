@@ -148,10 +148,10 @@ class Outbox(wiring.Component):
                 queue.i_next.eq(sent[number] & (left == 3)),      # its last flit is read, two before it leaves
             ]
         # Flits out of block RAM rest here, and nothing while others are offered.
-        word = Signal(FLIT_BITS)
-        flits = [_where(sent[number], queue.o_flit) for number, queue in enumerate(queues)]
+        word, read = Signal(FLIT_BITS), Signal(len(kinds))
+        flits = [_where(read[number], queue.o_flit) for number, queue in enumerate(queues)]
         with m.If(go):
-            m.d.sync += [word.eq(_where((left != 0) & ~header, reduce(or_, flits))), header.eq(0), address.eq(header)]
+            m.d.sync += [word.eq(reduce(or_, flits)), read.eq(_where(left > 1, sent)), header.eq(0), address.eq(header)]
             with m.If(left != 0):
                 m.d.sync += left.eq(left - 1)
 
