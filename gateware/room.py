@@ -23,6 +23,7 @@ COEFFICIENTS = Path(__file__).with_name("coefficients.json")
 _SHAPES = ((36, 512), (18, 1024), (9, 2048), (4, 4096), (2, 8192), (1, 16384))
 _LINK_RAMS = 2          # rings of the link
 _SEQUENCED_RAMS = 8     # of a chip with the sequenced core, besides its one memory: link, microprogram, scratch, list
+_WEIGHT_ROWS = 64       # that may wait for the mesh
 
 
 def _rams(width: int, depth: int, *, both: bool = False) -> int:
@@ -66,6 +67,9 @@ def _core_rams(config: ChipConfig) -> int:
     for space, (width, depth) in geometry(config).items():
         if space == Space.SYNAPSES:
             count += config.lanes * _rams(16, depth, both=config.training)
+        elif space == Space.REMOTE:     # words, written by pairs, and flags
+            pairs = -(-max(depth, 2) * config.lanes // 2)
+            count += min(-(-pairs // 512), 2 * -(-pairs // 1024)) + _rams(config.lanes, depth)
         elif width * depth >= 256:
             count += readers.get(space, 1) * _rams(width, depth)
     if config.wide_rows:
@@ -74,7 +78,21 @@ def _core_rams(config: ChipConfig) -> int:
     for width in (index, index + 16)[:2 if config.training else 1]:
         count += _free_rams(width, 2 << index) + _free_rams(16 * config.units, max(config.neurons, 2))
     if config.nodes > 1:
-        count += 1 + (2 * (1 + -(-16 * config.lanes // FLIT_BITS)) if config.training else 0)     # the outbox
+        count += _outbox_rams(config)
+    return count
+
+
+def _outbox_rams(config: ChipConfig) -> int:
+    """Of each queue one memory of heads, and of rows of several words one of flits, 32 bits of a row in each."""
+    def bits(count: int) -> int:
+        return max(count - 1, 1).bit_length()
+
+    counted = config.nodes + bits(config.layers) + bits(config.step_slots)
+    count = _rams(counted + bits(config.spike_rows) + config.lanes, 2 * config.outbox)
+    if config.training:
+        flits = -(-16 * config.lanes // FLIT_BITS)
+        count += _rams(counted + bits(config.remote_rows), 2 * config.outbox) + flits * -(-2 * config.outbox // 512)
+        count += _rams(config.nodes + bits(config.synapses), _WEIGHT_ROWS) + flits
     return count
 
 

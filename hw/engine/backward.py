@@ -14,6 +14,7 @@ from .beats import Collector, Feeder
 from .borrow import lend, lent_ports
 from .memory import ReadPort, WritePort, shape_of
 from .outbox import row_layout
+from .remote import flags_shape, words_shape
 from .scan import EventList, Scanner, Stage
 from .schedule import LAYER_BITS, STEP_BITS, Item
 from .table import LayerWrite, Widths, attach
@@ -47,8 +48,8 @@ class BackwardEngine(wiring.Component):
             ports |= {"active_read": Out(ReadPort(**shape_of(config, Space.ACTIVE))),
                       "active": Out(WritePort(**shape_of(config, Space.ACTIVE)))}
         if config.nodes > 1:
+            ports["words"] = Out(ReadPort(**words_shape(config)))
             ports["o_row"] = Out(data.StructLayout({"valid": 1, "p": row_layout(config, Kind.ERRORS)}))
-        self._rows = Space.REMOTE if config.nodes > 1 else Space.ERRORS
         super().__init__({
             "i": In(stream.Signature(Item)), "layers": In(LayerWrite()),
             "i_steps": In(STEP_BITS), "i_layers": In(LAYER_BITS),
@@ -56,7 +57,7 @@ class BackwardEngine(wiring.Component):
             "o_address": Out(self.widths.synapse), "o_valid": Out(1), "o_first": Out(1), "o_last": Out(1),
             "o_factor": Out(16),
             "i_sum_valid": In(1), "i_sums": In(config.units * width), "o_shift": Out(1), "i_done": In(1),
-            "rows": Out(ReadPort(**shape_of(config, self._rows))),
+            "rows": Out(ReadPort(**(shape_of(config, Space.ERRORS) if config.nodes == 1 else flags_shape(config)))),
             "errors": Out(WritePort(**shape_of(config, Space.ERRORS))),
             "spikes": Out(ReadPort(**shape_of(config, Space.SPIKES))),
             "masks": Out(ReadPort(**shape_of(config, Space.MASKS))),
@@ -94,6 +95,8 @@ class BackwardEngine(wiring.Component):
         connect(m, walker.o_token, feeder.i_token)
         connect(m, feeder.o_pass, collector.i_pass)
         connect(m, scanner.rows, wiring.flipped(self.rows))
+        if config.nodes > 1:
+            connect(m, scanner.words, wiring.flipped(self.words))
         connect(m, walker.spikes, wiring.flipped(self.spikes))
         connect(m, walker.masks, wiring.flipped(self.masks))
         m.d.comb += [

@@ -20,6 +20,7 @@ from .outbox import RowFlit
 from .parts import Follower, Parts, Report
 from .readout import LossEngine
 from .registers import Counters, Identity, Registers
+from .remote import RemoteMemory
 from .schedule import Mode, Schedule
 from .sequence import Command, Sequencer
 from .table import Widths
@@ -91,10 +92,12 @@ class Core(wiring.Component):
             if space == Space.SYNAPSES:
                 memory = SynapseMemory(lanes=config.lanes, depth=depth, columns=training,
                                        flits=training and config.nodes > 1)
+            elif space == Space.REMOTE:
+                memory = RemoteMemory(config)
             else:
                 memory = BusMemory(width=width, depth=depth, readers=readers.get(space, 1),
                                    host_reader=1 if space == Space.READOUTS else 0,
-                                   far=space in (Space.ERRORS, Space.REMOTE))
+                                   far=space == Space.ERRORS)
             memories[space] = memory
             m.submodules[f"{space.name.lower()}_memory"] = memory
         small = {Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,

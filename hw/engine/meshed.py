@@ -68,12 +68,13 @@ class MeshParts:
         m.submodules.mirror = mirror = MirrorSender(self.config)
         attach(m, bus, mirror, "mirror")
         connect(m, mirror.routes, memories[Space.ROUTES].r0)
-        connect(m, backward.rows, remote.r0)
+        connect(m, backward.rows, remote.flags)
+        connect(m, backward.words, remote.words)
         m.d.comb += [
             outbox.errors.eq(backward.o_row), outbox.weights.eq(mirror.o),
             mirror.i_layer.eq(gradient.o_item.layer), mirror.i_row.eq(update.o_new), mirror.i_words.eq(update.w_data),
-            remote.w.address.eq(inbox.o_address), remote.w.data.eq(inbox.o_flit.replicate(inbox.parts)),
-            remote.w.enable.eq(Mux(inbox.o_valid[Kind.ERRORS], inbox.words(), 0)),
+            remote.w_valid.eq(inbox.o_valid[Kind.ERRORS]), remote.w_address.eq(inbox.o_address),
+            remote.w_part.eq(inbox.o_part), remote.w_flit.eq(inbox.o_flit), remote.w_last.eq(inbox.o_last),
             inbox.i_ready[Kind.ERRORS].eq(1), inbox.i_ready[Kind.WEIGHTS].eq(~update.w_enable),
             update.i.payload.eq(gradient.o_token.payload),
             update.i.valid.eq(gradient.o_token.valid & outbox.o_room),

@@ -11,6 +11,7 @@ from ..contract.chip import ChipConfig
 from ..contract.program import Space
 from ..neuron.pipeline import delay
 from .memory import FAR_LATENCY, ReadPort, shape_of
+from .remote import FLAGS_LATENCY, flags_shape, words_shape
 from .schedule import LAYER_BITS, Item
 from .table import LayerPort, Widths, layer_view
 
@@ -118,31 +119,33 @@ class Scanner(wiring.Component):
 
     The two uses differ in what a row is: `spikes` rows are bitmaps and an event is the input's
     index; error rows are `lanes` binary16 words and an event is (address of the synapse column, error),
-    for which the next layer's `row_step` is added per row.
+    for which the next layer's `row_step` is added per row. In a mesh a row of errors is a bitmap, too, with its
+    words in a memory of their own (`RemoteMemory`): an event has its word a cycle later.
     """
 
     def __init__(self, config: ChipConfig, *, errors: bool):
         self.config, self.errors = config, errors
+        self.remote = errors and config.nodes > 1
         self.lag = 5 + FAR_LATENCY if errors else 6
         self.events = max(config.events, 2)
         self.event = event_layout(config, errors=errors)
         self.fields = (("next_errors", "next_groups", "next_weights", "next_row_step") if errors
                        else ("spikes_in", "input_groups", "inputs", "bias"))
-        ports = {"i_offset": In(20)} if errors else {}
+        ports: dict = {"i_offset": In(20)} if errors else {}
+        if self.remote:
+            rows = flags_shape(config)
+            ports["words"] = Out(ReadPort(**words_shape(config)))
+        else:
+            rows = shape_of(config, Space.ERRORS if errors else Space.SPIKES)
         super().__init__({
             "i": In(stream.Signature(Item)), "layer": Out(LayerPort(layer_view(config, *self.fields))),
             "i_layers": In(LAYER_BITS), "i_steps": In(20), **ports,
             "i_retire": In(1), "i_release": In(1),
-            "rows": Out(ReadPort(**shape_of(config, self._space()))),
+            "rows": Out(ReadPort(**rows)),
             "w_enable": Out(1), "w_buffer": Out(1), "w_index": Out(ceil_log2(self.events)),
             "w_event": Out(self.event.size),
             "o": Out(stream.Signature(work_layout(config))),
         })
-
-    def _space(self) -> Space:
-        if not self.errors:
-            return Space.SPIKES
-        return Space.REMOTE if self.config.nodes > 1 else Space.ERRORS
 
     def elaborate(self, platform):
         m = Module()
@@ -152,24 +155,28 @@ class Scanner(wiring.Component):
         item, layer = Signal(Item), self.layer.fields
         tag_bits = max(self.event["address"].width - bits, 1)
         entry = data.StructLayout({
-            "lanes": lanes, "tag": tag_bits, "last": 1, **({"row": 16 * lanes} if self.errors else {})})
+            "lanes": lanes, "tag": tag_bits, "last": 1,
+            **({"row": len(self.rows.address) if self.remote else 16 * lanes} if self.errors else {})})
         m.submodules.queue = queue = SyncFIFO(width=entry.size, depth=ROWS)
         free = Signal()
         m.d.sync += free.eq(flight.out <= self.i_layers)
         m.d.comb += [flight.back.eq(self.i_retire), lists.back.eq(self.i_release)]
 
-        # Rows: address, memory, register, queue. Lanes that are not 0 are found before the register.
+        # Rows: address, memory, register, queue. Lanes that are not 0 are found before the register, or, of what comes
+        # over a mesh, before they are written; there a row waits as its address.
         address = Signal(len(self.rows.address))
-        left, tag = Signal(16), Signal(tag_bits)
+        left, tag = Signal(Widths(self.config).group), Signal(tag_bits)
         issue, first = Signal(), Signal()
-        marks = data.StructLayout({"valid": 1, "last": 1, "tag": tag_bits})
+        marks = data.StructLayout({"valid": 1, "last": 1, "tag": tag_bits, "row": len(address) if self.remote else 0})
         reading, fetched = Signal(marks), Signal(marks)
         row, flags = Signal(self.rows.data.shape(), reset_less=True), Signal(lanes, reset_less=True)
         m.d.comb += [self.rows.address.eq(address), fetched.eq(delay(
-            m, reading.as_value(), FAR_LATENCY if self.errors else 1, name="fetched", reset_less=False))]
+            m, reading.as_value(), FLAGS_LATENCY if self.remote else FAR_LATENCY if self.errors else 1, name="fetched",
+            reset_less=False))]
         m.d.sync += [row.eq(self.rows.data), flags.eq(
-            Cat(self.rows.data.word_select(k, 16).any() for k in range(lanes)) if self.errors else self.rows.data)]
-        m.d.sync += [reading.valid.eq(issue), reading.last.eq(left == 1), reading.tag.eq(tag)]
+            Cat(self.rows.data.word_select(k, 16).any() for k in range(lanes)) if self.errors and not self.remote
+            else self.rows.data)]
+        m.d.sync += [reading.valid.eq(issue), reading.last.eq(left == 1), reading.tag.eq(tag), reading.row.eq(address)]
         with m.If(issue):
             step = layer.next_row_step >> bits if self.errors else 1
             m.d.sync += [address.eq(address + self.i_steps), left.eq(left - 1), tag.eq(tag + step)]
@@ -179,7 +186,7 @@ class Scanner(wiring.Component):
             queue.w_data.eq(arrived), queue.w_en.eq(fetched.valid & (flags.any() | fetched.last)),
         ]
         if self.errors:
-            m.d.comb += arrived.row.eq(row)
+            m.d.comb += arrived.row.eq(fetched.row if self.remote else row)
 
         # Lanes: one event per cycle from the row in hand, the next row as its last lane goes.
         offered, held = Signal(entry), Signal(entry)
@@ -197,15 +204,21 @@ class Scanner(wiring.Component):
             offered.eq(queue.r_data), hit.eq(pending.any()), queue.r_en.eq(~rest.any() & ~finished),
             event.address.eq(Cat(lane, held.tag) if bits else held.tag),
         ]
-        if self.errors:
+        if self.errors and not self.remote:
             m.d.comb += event.factor.eq(held.row.word_select(lane, 16) if bits else held.row)
-        m.d.sync += self.w_enable.eq(0)
+        w_enable, w_index, w_buffer, w_event = (
+            getattr(self, name) if not self.remote else Signal.like(getattr(self, name), name=f"asked_{name}")
+            for name in ("w_enable", "w_index", "w_buffer", "w_event"))
+        if self.remote:
+            m.d.comb += self.words.address.eq(Cat(lane[:bits], held.row))
+            m.d.sync += [self.w_enable.eq(w_enable), self.w_index.eq(w_index), self.w_buffer.eq(w_buffer),
+                         self.w_event.eq(Cat(data.View(self.event, w_event).address, self.words.data))]
+        m.d.sync += w_enable.eq(0)
         with m.If(hit):
-            m.d.sync += [self.w_enable.eq(1), self.w_index.eq(count), self.w_event.eq(event), count.eq(count + 1),
-                         pending.eq(rest)]
+            m.d.sync += [w_enable.eq(1), w_index.eq(count), w_event.eq(event), count.eq(count + 1), pending.eq(rest)]
         with m.If(queue.r_en & queue.r_rdy):
             m.d.sync += [held.eq(offered), finished.eq(offered.last)]
-        m.d.sync += self.w_buffer.eq(buffer)
+        m.d.sync += w_buffer.eq(buffer)
         m.d.comb += [
             self.o.payload.item.eq(item), self.o.payload.count.eq(count), self.o.payload.buffer.eq(buffer),
             self.o.payload.listed.eq(listed), self.layer.index.eq(item.layer),
@@ -236,14 +249,16 @@ class Scanner(wiring.Component):
                     m.next = "Lanes"
             with m.State("Lanes"):
                 with m.If(finished & ~rest.any()):
-                    m.next = "Send"
+                    m.next = "Word" if self.remote else "Send"
                     if not self.errors:
                         with m.If(layer.bias):
                             m.next = "Bias"
             if not self.errors:
                 with m.State("Bias"):  # a bias is a synapse whose input always spikes
-                    m.d.sync += [self.w_enable.eq(1), self.w_index.eq(count), self.w_event.eq(layer.inputs),
-                                 count.eq(count + 1)]
+                    m.d.sync += [w_enable.eq(1), w_index.eq(count), w_event.eq(layer.inputs), count.eq(count + 1)]
+                    m.next = "Send"
+            if self.remote:
+                with m.State("Word"):   # of the last event
                     m.next = "Send"
             with m.State("Send"):
                 m.d.comb += self.o.valid.eq(1)

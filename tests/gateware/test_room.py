@@ -13,8 +13,8 @@ ECP5 = boards()["ulx3s-85f"].device
 LINK = 2    # block RAMs of link and command processor
 
 
-@pytest.mark.parametrize("name, rams, dsp", [("tile, 4 lanes", 53, 12), ("tile, 8 lanes", 75, 16),
-                                             ("tile, 8 lanes, 2 layers", 67, 16)])
+@pytest.mark.parametrize("name, rams, dsp", [("tile, 4 lanes", 56, 12), ("tile, 8 lanes", 79, 16),
+                                             ("tile, 8 lanes, 2 layers", 70, 16)])
 def test_a_tile_has_the_rams_that_synthesis_found(name, rams, dsp):
     config = SIZES[name]
     assert block_rams(config, ECP5) == LINK + config.nodes * rams
