@@ -22,12 +22,12 @@ SCANS = [name for name in PARTS if name.startswith("scan")]
 class Scans:
     """Model of a Scanner to the cycle; retires items and releases lists some time after they were taken."""
 
-    def __init__(self, ports: Ports, plans, sink: Sink, *, layers: int, rng: random.Random, delay: float):
+    def __init__(self, ports: Ports, plans, sink: Sink, *, layers: int, rng: random.Random, delay: float, fresh: bool):
         self._ports, self._plans, self._sink, self._layers = ports, plans, sink, layers
         self._rng, self._delay = rng, delay
         self._number, self._begin, self._buffer = -1, None, 0
         self._flight = self._lists = self._written = self._used = self._owed = 0
-        self._flew = layers + 1  # after a reset nothing may go for a cycle
+        self._flew = (layers + 1) * fresh    # after a reset nothing may go for a cycle
         self.done = self.waited = 0
 
     def drive(self, cycle: int):
@@ -80,13 +80,44 @@ class Scans:
             self._begin = None
 
 
-def scan_cycles(hits: list[int], *, bias: int, lag: int) -> int:
+class Rows:
+    """Fills the memory of remote errors, in any order of rows, as an inbox does."""
+
+    def __init__(self, ports: Ports, unit, rows, *, rng: random.Random):
+        lanes = unit.config.lanes
+        order = rng.sample(range(len(rows)), len(rows))
+        parts = max(lanes // 2, 1)
+        self._flits = deque((row, part, rows[row] >> 32 * part & 0xFFFF_FFFF, part == parts - 1) for row in order
+                            for part in range(parts))
+        self._ports, self._rng, self._settle = ports, rng, 3
+
+    @property
+    def done(self) -> bool:
+        return not self._settle
+
+    def drive(self, cycle: int):
+        valid = bool(self._flits) and self._rng.random() < 0.8
+        self._settle -= not self._flits
+        row, part, flit, last = self._flits.popleft() if valid else [self._rng.getrandbits(1)] * 4
+        for name, value in (("valid", valid), ("address", row), ("part", 1 << part), ("flit", flit), ("last", last)):
+            self._ports.put(f"w_{name}", value)
+
+    def observe(self, cycle: int):
+        """Nothing answers."""
+
+
+def scan_cycles(hits: list[int], *, bias: int, lag: int, remote: bool = False) -> int:
     """Cycles from taking an item to offering its work, where its rows have so many hits.
 
     A row may be asked for in every cycle in which the queue has room for those on their way; it is in the queue
     `lag` - 3 cycles later. Rows leave the queue as the last hit of the one before goes; empty ones never enter it.
+    Of remote errors a row is in the queue a cycle sooner, but the last word comes a cycle later.
     """
-    way, queue, asked, cycle, left, taken = deque([None] * (lag - 4)), deque(), 0, 2, 0, False
+    return remote + _scan_cycles(hits, bias=bias, lag=lag, depth=lag - 4 - remote)
+
+
+def _scan_cycles(hits: list[int], *, bias: int, lag: int, depth: int) -> int:
+    way, queue, asked, cycle, left, taken = deque([None] * depth), deque(), 0, 2, 0, False
     while not taken or left > 1:
         room = len(queue) <= ROWS - lag + 2
         if left <= 1 and queue:
@@ -126,7 +157,7 @@ def scan_plan(unit, entry, layer, rows, *, steps: int, offset: int) -> dict:
         counts.append(len(hits))
     if not listed:
         return {"item": entry, "events": [], "listed": 0, "cycles": 1}
-    cycles, hits = scan_cycles(counts, bias=bias, lag=unit.lag), len(events)
+    cycles, hits = scan_cycles(counts, bias=bias, lag=unit.lag, remote=unit.remote), len(events)
     assert max(count, hits) + unit.lag + bias <= cycles <= count + max(hits, 1) - 1 + unit.lag + bias
     return {"item": entry, "events": events + [layer.get("inputs")] * bias, "listed": 1, "cycles": cycles}
 
@@ -137,7 +168,7 @@ async def scanned(dut, name: str, rng: random.Random, *, layers: int, stall: flo
     steps, offset, most = rng.randrange(2, 6), rng.randrange(3) if unit.errors else 0, (unit.events - 1) // config.lanes
     word = (1 << 16) - 1 if unit.errors else 1
     width = 16 if unit.errors else 1
-    stored = config.error_rows if unit.errors else config.spike_rows
+    stored = config.remote_rows if unit.remote else config.error_rows if unit.errors else config.spike_rows
     # Rows of all kinds, so that the queue runs empty and full.
     rows = [sum(rng.randint(1, word) << width * lane for lane in range(config.lanes) if rng.random() < density)
             for density in (rng.choice((0, 0.4, 0.8)) for _ in range(stored))]
@@ -158,11 +189,17 @@ async def scanned(dut, name: str, rng: random.Random, *, layers: int, stall: flo
     if unit.errors:
         ports.put("i_offset", offset)
     sink = Sink(ports, "o", rng=rng, stall=stall)
-    scans = Scans(ports, plans, sink, layers=layers, rng=rng, delay=0.9 if stall else 0.0)
-    agents = [Memory(ports, "rows__", rows, width=width * config.lanes, rng=rng,
-                     latency=FAR_LATENCY if unit.errors else 1),
-              Layers(ports, "layer", view, tables, rng=rng), Source(ports, "i", items, rng=rng, gap=stall / 2), sink,
-              scans]
+    scans = Scans(ports, plans, sink, layers=layers, rng=rng, delay=0.9 if stall else 0.0,
+                  fresh=not unit.remote)
+    if unit.remote:
+        filler = Rows(ports, unit, rows, rng=rng)
+        await run(dut, [filler], until=lambda: filler.done, limit=20 * stored * config.lanes)
+        memory = []
+    else:
+        memory = [Memory(ports, "rows__", rows, width=width * config.lanes, rng=rng,
+                         latency=FAR_LATENCY if unit.errors else 1)]
+    agents = [*memory, Layers(ports, "layer", view, tables, rng=rng),
+              Source(ports, "i", items, rng=rng, gap=stall / 2), sink, scans]
     await run(dut, agents, until=lambda: scans.done == count, limit=150 * count)
     assert scans.waited or not stall, "no item ever waited for a place"
 

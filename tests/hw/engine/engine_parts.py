@@ -30,7 +30,7 @@ from autapse.hw.engine.walk import Walker
 from autapse.hw.neuron.lif import LIFForward
 from autapse.hw.neuron.lif_backward import LIFBackward
 from engine_bank import Bank
-from mesh_parts import Conducted, Gated, Mirrored
+from mesh_parts import Conducted, Gated, Mirrored, RemoteScanner
 
 FLIGHT = 5  # cycles that a beat spends in the stand-in for a neuron unit
 
@@ -248,6 +248,8 @@ def events() -> dict:
         "scan_1": Scanner(ChipConfig(lanes=1, events=6, **SIZES), errors=False),
         "scan_4": Scanner(ChipConfig(lanes=4, events=43, **SIZES), errors=False),
         "scan_errors": Scanner(ChipConfig(lanes=2, events=9, **SIZES), errors=True),
+        "scan_remote": RemoteScanner(ChipConfig(lanes=4, events=21, mesh_width=2, remote_rows=45, **SIZES)),
+        "scan_remote_1": RemoteScanner(ChipConfig(lanes=1, events=6, mesh_width=2, remote_rows=30, **SIZES)),
     }
 
 

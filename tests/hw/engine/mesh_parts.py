@@ -14,6 +14,8 @@ from autapse.hw.engine.meshed import MeshParts
 from autapse.hw.engine.mirror import MirrorSender
 from autapse.hw.engine.outbox import Outbox, RowFlit, row_layout
 from autapse.hw.engine.parts import Conductor, Follower
+from autapse.hw.engine.remote import RemoteMemory
+from autapse.hw.engine.scan import Scanner
 from autapse.hw.engine.schedule import Item
 from autapse.hw.engine.table import LayerWrite, attach
 from autapse.hw.engine.update import UpdateEngine
@@ -45,6 +47,33 @@ class Gated(wiring.Component):
             parts.inbox.i_ready.eq(self.i_ready), self.o_address.eq(parts.inbox.o_address),
             self.o_last.eq(parts.inbox.o_last),
         ]
+        return m
+
+
+class RemoteScanner(wiring.Component):
+    """Scanner of errors and the memory that they come to, connected as `MeshParts.rear` does; `w_…` fills it."""
+
+    remote = True
+
+    def __init__(self, config: ChipConfig):
+        self.config, self.scanner, self.memory = config, Scanner(config, errors=True), RemoteMemory(config)
+        for name in ("errors", "events", "event", "lag", "fields"):
+            setattr(self, name, getattr(self.scanner, name))
+        self._outside = {name: (part, member) for part in (self.scanner, self.memory)
+                         for name, member in part.signature.members.items() if name not in ("rows", "words", "flags")}
+        super().__init__({name: member for name, (_, member) in self._outside.items()})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.scanner, m.submodules.memory = self.scanner, self.memory
+        connect(m, self.scanner.rows, self.memory.flags)
+        connect(m, self.scanner.words, self.memory.words)
+        for name, (part, member) in self._outside.items():
+            inner, outer = getattr(part, name), getattr(self, name)
+            if member.is_signature:
+                connect(m, inner, flipped(outer))
+            else:
+                m.d.comb += inner.eq(outer) if member.flow == In else outer.eq(inner)
         return m
 
 
