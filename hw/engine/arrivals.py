@@ -83,9 +83,10 @@ class ItemGate(wiring.Component):
         waits = ~(item.last if self.backward else item.first)
         sends = ~(item.first if self.backward else item.last)
         owed = Signal(bits_for(config.outbox))     # rows of items let through that have not left yet
-        more = Signal.like(owed)
-        groups, room, here = Signal(len(fields.groups)), Signal(), Signal()
-        m.d.sync += [groups.eq(fields.groups), room.eq(owed + fields.groups <= config.outbox),
+        more, left = Signal(), Signal()            # an item is let through; a row has left
+        room, here, then = Signal(), Signal(), Signal(len(owed) + 1)
+        m.d.comb += then.eq(owed + fields.groups)
+        m.d.sync += [room.eq(then <= config.outbox),
                      here.eq(self.i_sure & (self.i_count == fields[self.fields[1]]))]
         m.d.comb += [
             self.layer.index.eq(item.layer), self.o.payload.eq(item),
@@ -105,12 +106,20 @@ class ItemGate(wiring.Component):
                 with m.If((here | ~waits) & (room | ~sends)):
                     m.d.comb += self.o_take.eq(waits)
                     with m.If(self.i_taken | ~waits):
-                        m.d.comb += more.eq(sends.replicate(len(groups)) & groups)
+                        m.d.comb += more.eq(sends)
                         m.next = "Pass"
             with m.State("Pass"):
                 m.d.comb += self.o.valid.eq(1)
                 with m.If(self.o.ready):
                     m.d.comb += self.i.ready.eq(1)
                     m.next = "Idle"
-        m.d.sync += owed.eq(owed + more - self.i_sent)
+        # Rows leave several cycles apart, so one that does as an item is let through counts a cycle later.
+        with m.If(self.i_sent):
+            m.d.sync += left.eq(1)
+        with m.Elif(~more):
+            m.d.sync += left.eq(0)
+        with m.If(more):
+            m.d.sync += owed.eq(then)
+        with m.Elif(left):
+            m.d.sync += owed.eq(owed - 1)
         return m
