@@ -5,7 +5,8 @@ from .presets import two_lanes
 
 BOARDS = [
     Board(name="icepi-zero", title="Icepi Zero", device=ecp5("25", "CABGA256", "6"),
-          platform="icepi_zero:IcepiZero1_3Platform", clock_hz=50e6, bridge="FT231X", preset=two_lanes, preset_hz=62.5e6,
+          platform="icepi_zero:IcepiZero1_3Platform", clock_hz=50e6, bridge="FT231X", preset=two_lanes,
+          preset_hz=62.5e6,
           lights={"idle": ("led", 0, ""), "training": ("led", 1, ""), "overflow": ("led", 2, ""),
                   "link error": ("led", 3, "")},
           programmer=("-b", "icepi-zero")),

@@ -75,7 +75,7 @@ def _core_rams(config: ChipConfig) -> int:
     if config.wide_rows:
         count += _rams(config.lanes * config.sum_bits, config.wide_rows)
     index = max(config.events - 1, 1).bit_length()
-    for width in (index, index + 16)[:2 if config.training else 1]:
+    for width in (index, max(config.synapses - 1, 1).bit_length() + 16)[:2 if config.training else 1]:
         count += _free_rams(width, 2 << index) + _free_rams(16 * config.units, max(config.neurons, 2))
     if config.nodes > 1:
         count += _outbox_rams(config)
