@@ -10,14 +10,20 @@ from pathlib import Path
 
 from .absorb import absorb
 from .carries import shorten
+from .copies import copy
+from .outputs import enter
 
-__all__ = ["CHOICES", "FREE_COLLISIONS", "FlowError", "SynthesisError", "Tool", "find", "pack", "place", "synthesis"]
+__all__ = ["CHOICES", "ECP5_PLACEMENT", "ECP5_SYNTHESIS", "FREE_COLLISIONS", "FlowError", "SynthesisError", "Tool",
+           "find", "finish", "pack", "place", "synthesis"]
 
 CHOICES = ("auto", "pip", "system")
 # No reader of the chip uses a word that is written in the same cycle (tests/gateware/test_collisions.py), so none has
 # to be the old one, of up to 16 writers. Otherwise Yosys puts a bypass around every block RAM and gives each reader a
 # copy of it.
 FREE_COLLISIONS = "setparam -set COLLISION_X_MASK 16'hffff */t:$memrd_v2 */r:CLK_ENABLE=1 %i"
+ECP5_SYNTHESIS = "synth_ecp5 -abc9 -nowidelut"
+ECP5_PLACEMENT = ("--router", "router2")
+_READERS = 32   # that a register of an ECP5 has before it is copied
 
 # By name: pip's module, its function, pip's package; the system's program, Debian's package.
 _TOOLS = {
@@ -94,7 +100,7 @@ _APART = "setattr -mod -set keep_hierarchy 1 {names}; "
 _JOINED = "; setattr -mod -unset keep_hierarchy {names}; flatten; clean"
 _BEFORE = {"ice40": r"delete t:$meminit_v2 r:MEMID=\*large_memory %i; "
                     'setattr -set ram_style "huge" m:*large_memory; '}
-_SYNTHESIS = {"ecp5": "synth_ecp5 -abc9 -nowidelut -top top",
+_SYNTHESIS = {"ecp5": f"{ECP5_SYNTHESIS} -top top",
               "ice40": "synth_ice40 -abc9 -device u -dsp -spram -top top",
               "xilinx": "synth_xilinx -family xc7 -flatten -abc9 -top top"}
 
@@ -107,20 +113,27 @@ def synthesis(tool: Tool, folder: Path, family: str, *, repeated: tuple[str, ...
               f"{_JOINED.format(names=names) if names else ''}; write_json design.json")
     (folder / "design.ys").write_text(script.replace("; ", "\n") + "\n")
     tool.run("-q", "design.ys", log=folder / "yosys.log")
-    netlist = json.loads((folder / "design.json").read_text())
-    if family == "ecp5":
-        shorten(netlist)
-        absorb(netlist)
-        (folder / "design.json").write_text(json.dumps(netlist))
+    netlist = finish(folder) if family == "ecp5" else json.loads((folder / "design.json").read_text())
     counts: dict[str, int] = {}
     for cell in netlist["modules"]["top"]["cells"].values():
         counts[cell["type"]] = counts.get(cell["type"], 0) + 1
     return counts
 
 
+def finish(folder: Path) -> dict:
+    """What Yosys leaves undone on an ECP5, done to design.json in `folder`; the netlist."""
+    netlist = json.loads((folder / "design.json").read_text())
+    shorten(netlist)
+    absorb(netlist)
+    enter(netlist)
+    copy(netlist, most=_READERS)
+    (folder / "design.json").write_text(json.dumps(netlist))
+    return netlist
+
+
 def place(tool: Tool, folder: Path, family: str, *, options: tuple[str, ...], clock_hz: float, seed: int) -> dict:
     """Placement and routing of design.json; nextpnr's report."""
-    out = (("--lpf", "design.lpf", "--router", "router2", "--textcfg", "design.config") if family == "ecp5"
+    out = (("--lpf", "design.lpf", *ECP5_PLACEMENT, "--textcfg", "design.config") if family == "ecp5"
            else ("--pcf", "design.pcf", "--asc", "design.asc"))
     tool.run(*options, *out, "--json", "design.json", "--report", "report.json", "--freq", f"{clock_hz / 1e6:.3f}",
              "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")

@@ -18,10 +18,8 @@ from ..hw.autapse.preset import up5k_chip
 from ..hw.contract.autapse_chip import AutapseChip
 from ..hw.contract.chip import ChipConfig
 from ..hw.sequenced.preset import up5k_config
-from .absorb import absorb
-from .carries import shorten
 from .chip import Chip, core_of
-from .flow import FREE_COLLISIONS, SynthesisError, find
+from .flow import ECP5_PLACEMENT, ECP5_SYNTHESIS, FREE_COLLISIONS, SynthesisError, find, finish
 from .once import convert
 
 
@@ -36,9 +34,9 @@ class Target(NamedTuple):
 
 
 TARGETS = {
-    "ecp5-85f": Target("", "synth_ecp5 -abc9 -nowidelut", "nextpnr-ecp5",
+    "ecp5-85f": Target("", ECP5_SYNTHESIS, "nextpnr-ecp5",
                        ("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained",
-                        "--router", "router2", "--freq", "100", "--textcfg", "design.config"),
+                        *ECP5_PLACEMENT, "--freq", "100", "--textcfg", "design.config"),
                        {"cells (LUT4 and carry)": "TRELLIS_COMB", "registers": "TRELLIS_FF",
                         "DSP (MULT18X18D)": "MULT18X18D", "block RAM (DP16KD)": "DP16KD",
                         "RAM from cells (TRELLIS_RAMW)": "TRELLIS_RAMW"}),
@@ -98,10 +96,7 @@ def synthesise(component, *, folder: Path, say=print, target: str = "ecp5-85f", 
               "-json design.json; stat")
     find("yosys", "pip").run("-p", script, log=folder / "yosys.log")
     if target.startswith("ecp5"):
-        netlist = json.loads((folder / "design.json").read_text())
-        shorten(netlist)
-        absorb(netlist)
-        (folder / "design.json").write_text(json.dumps(netlist))
+        finish(folder)
     say(f"placement and routing (nextpnr), after {time.monotonic() - start:.0f} s …")
     find(device.placer, "pip").run(*device.options, "--json", "design.json", "--report", "report.json",
                                    "--timing-allow-fail", "--seed", str(seed), log=folder / "nextpnr.log")
