@@ -116,7 +116,8 @@ class Counters(wiring.Component):
             # Only then: what the host reads must not be written in that cycle.
             reader.addr.eq(Mux(going, index, self.host.address[1:])), writer.addr.eq(where),
             writer.en.eq(self.o_settling | self.o_clearing),
-            writer.data.eq(Mux(self.o_clearing, 0, reader.data + adding)),
+            # Nothing is added while totals are cleared.
+            writer.data.eq(Mux(self.o_clearing, 0, reader.data) + adding),
             self.host.result.eq(reader.data.word_select(high, 16)),
             self.o_settling.eq(settling != 0), self.o_clearing.eq(clearing != 0),
         ]
