@@ -10,7 +10,7 @@ from .arrivals import Arrivals, ItemGate
 from .inbox import Inbox
 from .mirror import MirrorSender
 from .outbox import Outbox
-from .table import attach
+from .table import Widths, attach
 
 
 class MeshParts:
@@ -81,7 +81,7 @@ class MeshParts:
             gradient.o_token.ready.eq(update.i.ready & outbox.o_room),
         ]
         # An update has ended here when this core's own has, and every row of its mirrors has come.
-        finished, came = Signal(), Signal(len(program.mirror_rows))
+        finished, came = Signal(), Signal(min(len(program.mirror_rows), Widths(self.config).synapse + 1))
         with m.If(inbox.o_valid[Kind.WEIGHTS] & inbox.i_ready[Kind.WEIGHTS] & inbox.o_last):
             m.d.sync += came.eq(came + 1)
         updating = Signal()
@@ -90,7 +90,7 @@ class MeshParts:
             m.d.sync += finished.eq(1)
         with m.If(updating & ~sequencer.o_update):
             m.d.sync += [finished.eq(0), came.eq(0)]
-        m.d.comb += sequencer.i_update_done.eq(finished & (came == program.mirror_rows))
+        m.d.comb += sequencer.i_update_done.eq(finished & (came == program.mirror_rows[:len(came)]))
         return gate.i
 
     def take_mirrors(self, m, synapses, update):
