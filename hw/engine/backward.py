@@ -12,7 +12,7 @@ from ..neuron.lif_backward import LIFBackward
 from ..neuron.pipeline import delay
 from .beats import Collector, Feeder
 from .borrow import lend, lent_ports
-from .memory import ReadPort, WritePort, shape_of
+from .memory import ROW_LATENCY, ReadPort, WritePort, shape_of
 from .outbox import row_layout
 from .remote import flags_shape, words_shape
 from .scan import EventList, Scanner, Stage
@@ -146,7 +146,7 @@ class BackwardEngine(wiring.Component):
                 m.d.sync += membrane_address.eq(feeder.o_next_fields.membranes + step)
             with m.Elif(feeder.o_issue):
                 m.d.sync += membrane_address.eq(membrane_address + self.i_steps)
-            kept = delay(m, self.membranes.data, 1, name="membranes")
+            kept = self.membranes.data
 
         flags, entering = Signal(Flags), Signal(Flags)
         m.d.comb += [
@@ -160,8 +160,7 @@ class BackwardEngine(wiring.Component):
         spikes = delay(m, feeder.o_token.spikes.word_select(feeder.o_beat, units), 2, name="spikes")
         masks = delay(m, feeder.o_token.masks.word_select(feeder.o_beat, units), 2, name="masks")
         following = delay(m, state_r.data, 1, name="following")
-        constants = delay(m, self.parameters.data, 1, name="constants")
-        given = delay(m, self.error_inputs.data, 1, name="given")
+        constants, given = self.parameters.data, self.error_inputs.data
         neurons = []
         for k in range(units):
             m.submodules[f"unit_{k}"] = unit = self.unit.create()
@@ -235,7 +234,7 @@ class BackwardEngine(wiring.Component):
     def _mark(self, m, collector, ends, any_error, batch_step):
         """A group with a non-zero error sets its bit at this step of the batch, for the gradient to find.
 
-        Read in the cycle after the group's end, written two cycles later.
+        Read in the cycle after the group's end, written three cycles later.
         """
         layer, first_group = collector.layer.fields, collector.o_index < collector.beats
         word_bits = (MAP_BITS - 1).bit_length()
@@ -246,10 +245,10 @@ class BackwardEngine(wiring.Component):
             m.d.sync += active_at.eq(active_row + (1 << self.i_history_log))
         m.d.sync += reading.eq(active_row)
         m.d.comb += self.active_read.address.eq(reading)
-        marking = delay(m, ends & any_error, 2, name="marking", reset_less=False)
+        marking = delay(m, ends & any_error, 1 + ROW_LATENCY, name="marking", reset_less=False)
         mark = Signal(MAP_BITS)
-        m.d.sync += mark.eq(1 << delay(m, batch_step[:word_bits], 1, name="mark_step"))
+        m.d.sync += mark.eq(1 << delay(m, batch_step[:word_bits], ROW_LATENCY, name="mark_step"))
         m.d.sync += [
-            self.active.address.eq(delay(m, reading, 1, name="mark_row")), self.active.enable.eq(Mux(marking, -1, 0)),
-            self.active.data.eq(self.active_read.data | mark),
+            self.active.address.eq(delay(m, reading, ROW_LATENCY, name="mark_row")),
+            self.active.enable.eq(Mux(marking, -1, 0)), self.active.data.eq(self.active_read.data | mark),
         ]

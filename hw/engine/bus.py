@@ -11,10 +11,11 @@ from ..contract.chip import ChipConfig
 from ..contract.geometry import SLOTTED, slot_rows
 from ..contract.program import LAYER_ROW, Space
 from ..neuron.pipeline import delay
-from .memory import FAR_LATENCY, row_words, shape_of
+from .memory import HOST_LATENCY, row_words, shape_of
 from .table import LayerWrite
 
 ENGINE_TABLES = 3
+_READ_EVERY = 3     # cycles
 
 # What the host may reach of a slot at rest while the other runs: inputs to write, results with a reader of their own.
 _WRITES = (Space.SPIKES, Space.TARGETS, Space.ERROR_INPUTS)
@@ -39,7 +40,7 @@ class BusServer(wiring.Component):
     layers_0, layers_1, … : the same descriptor words, for one engine each
     """
 
-    latency = 2 + FAR_LATENCY
+    latency = 2 + HOST_LATENCY
 
     def __init__(self, config: ChipConfig, memories: dict, small: dict):
         self.config, self._memories, self._small = config, memories, small
@@ -95,13 +96,14 @@ class BusServer(wiring.Component):
                 unit.host.write.eq(write), unit.host.read.eq(act & ~writing & chosen),
             ]
             # Zero after a read of another space, so that the answer is an OR. What is read stays until the next read,
-            # which comes three cycles later at the soonest.
-            reading, mine = delay(m, Cat(act & ~writing, chosen), unit.host_latency, name=f"{name}_reading",
-                                  reset_less=False)
+            # so it must not be there so early that this one comes before the answer.
+            latency = max(unit.host_latency, HOST_LATENCY - _READ_EVERY + 1)
+            found = delay(m, unit.host.result, latency - unit.host_latency, name=f"{name}_found")
+            reading, mine = delay(m, Cat(act & ~writing, chosen), latency, name=f"{name}_reading", reset_less=False)
             with m.If(reading & ~mine):
                 m.d.sync += result.eq(0)
             with m.Elif(reading):
-                m.d.sync += result.eq(unit.host.result)
+                m.d.sync += result.eq(found)
             results.append(result)
         self._broadcast(m, self._memories[Space.LAYERS].host)
 

@@ -87,6 +87,7 @@ class Core(wiring.Component):
             Follower(slots=config.slots) if self._mesh else Sequencer(slots=config.slots, overlap=not shared))
         readers = {Space.SPIKES: 3 if training else 1, Space.PARAMETERS: 2 if training else 1, Space.READOUTS: 2,
                    Space.ERRORS: 2 if config.wide_rows else 1}
+        prompt = {Space.SPIKES: (2,), Space.ROUTES: (0,)}   # history and what sends rows wait for nothing
         memories = {}
         for space, (width, depth) in geometry(config).items():
             if space == Space.SYNAPSES:
@@ -97,7 +98,7 @@ class Core(wiring.Component):
             else:
                 memory = BusMemory(width=width, depth=depth, readers=readers.get(space, 1),
                                    host_reader=1 if space == Space.READOUTS else 0,
-                                   far=space == Space.ERRORS)
+                                   far=space == Space.ERRORS, prompt=prompt.get(space, ()))
             memories[space] = memory
             m.submodules[f"{space.name.lower()}_memory"] = memory
         small = {Space.REGISTERS: registers, Space.COUNTERS: counters, Space.IDENTITY: identity,
@@ -111,7 +112,11 @@ class Core(wiring.Component):
             m.d.comb += getattr(bus, name).eq(getattr(self, name))
         for name in ("ready", "read_data", "read_valid", "error"):
             m.d.comb += getattr(self, name).eq(getattr(bus, name))
-        ready = ~counters.o_clearing
+        # As registers, since much follows them: whether the counters are being cleared, or changed.
+        clearing, counting = Signal(), Signal()
+        m.d.sync += [clearing.eq(counters.host.write | counters.o_clearing),
+                     counting.eq(sequencer.o_busy | counters.o_settling)]
+        ready = ~clearing
         if self._mesh:
             m.d.comb += [
                 sequencer.i_parts.eq(self.i_parts), self.o_report.eq(sequencer.o_report),
@@ -123,8 +128,8 @@ class Core(wiring.Component):
                 self.runs.ready.eq(sequencer.i.ready & ready),
             ]
         m.d.comb += [
-            bus.i_busy.eq(self.o_busy | counters.o_clearing), bus.i_slots.eq(sequencer.o_slots),
-            self.o_busy.eq(sequencer.o_busy | counters.o_settling), counters.i_running.eq(sequencer.o_busy),
+            bus.i_busy.eq(self.o_busy | clearing), bus.i_slots.eq(sequencer.o_slots),
+            self.o_busy.eq(sequencer.o_busy | counting), counters.i_running.eq(sequencer.o_busy),
         ]
 
         # The gradient at a batch's end takes the lanes of forward, which then rests; a cycle late, no one notices.

@@ -123,7 +123,7 @@ class ForwardEngine(wiring.Component):
         m.d.comb += entering.eq(delay(m, flags.as_value(), 2, name="flags"))
         half_width_log = delay(m, layer.half_width_log, 2, name="half_width_log")
         sums = delay(m, delay(m, Mux(feeder.o_token.sum, self.i_sums, 0), 1, name="sums"), 1, name="sums")
-        leaks, constants = delay(m, state_r.data, 1, name="leaks"), delay(m, self.parameters.data, 1, name="constants")
+        leaks, constants = delay(m, state_r.data, 1, name="leaks"), self.parameters.data
         lifs = []
         for k in range(units):
             m.submodules[f"unit_{k}"] = lif = self.unit.create()
@@ -200,7 +200,7 @@ class ForwardEngine(wiring.Component):
         # The same beat of the next step comes later than that: its state is not there before.
         m.d.comb += self.readout.address.eq(index)
         line = Timeline(m)
-        before = delay(m, self.readout.data, 1, name="readout_before")
+        before = self.readout.data
         adding = delay(m, Cat(beat & done.last, done.start, layer.spiking, spike_bits), 2, name="adding",
                        reset_less=False)
         at = delay(m, index, 2, name="readout_at")

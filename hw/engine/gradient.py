@@ -9,7 +9,7 @@ from ..contract.chip import MAP_BITS, ChipConfig
 from ..contract.program import Space
 from ..neuron.pipeline import delay
 from .lanes import Lanes
-from .memory import FAR_LATENCY, ReadPort, shape_of
+from .memory import FAR_LATENCY, ROW_LATENCY, ReadPort, shape_of
 from .scan import Credits, without_lowest
 from .schedule import Item
 from .table import LayerPort, LayerWrite, Widths, attach, layer_view
@@ -32,7 +32,7 @@ class MeetingScanner(wiring.Component):
     is one empty word. The bias is an input that spiked at every step.
     """
 
-    depth = 8
+    depth = 16
     fields = ("history", "active", "groups", "inputs", "bias")
 
     def __init__(self, config: ChipConfig):
@@ -56,7 +56,7 @@ class MeetingScanner(wiring.Component):
         m.d.sync += longest.eq(self.i_used_words - 1)
         m.d.comb += [
             self.layer.index.eq(self.i_item.layer), final_word.eq(word == longest),
-            issue.eq(running & (words.level <= self.depth - 5)),
+            issue.eq(running & (words.level < self.depth // 2)),   # there is room for those under way
         ]
         step = Signal(MAP_BITS.bit_length() + 8)
         m.d.comb += step.eq(1 << self.i_history_log)
@@ -76,21 +76,23 @@ class MeetingScanner(wiring.Component):
                     with m.If(sources == 0):
                         m.d.sync += running.eq(0)
 
-        # Address, memories, register, queue.
-        marks = delay(m, Cat(issue, final_word, bias, word), 2, name="marks", reset_less=False)
+        # Address, memories, register, register beside whether there is any hit, queue.
+        marks = delay(m, Cat(issue, final_word, bias, word), 1 + ROW_LATENCY, name="marks", reset_less=False)
         asked_history, asked_active = Signal.like(self.history.address), Signal.like(self.active.address)
         m.d.sync += [asked_history.eq(history_base + word), asked_active.eq(active_base + word)]
         m.d.comb += [self.history.address.eq(asked_history), self.active.address.eq(asked_active)]
-        met, met_marks = Signal(MAP_BITS), Signal(marks.shape())
-        m.d.sync += [met.eq(self.active.data & (self.history.data | marks[2].replicate(MAP_BITS))), met_marks.eq(marks)]
+        fresh, some = Signal(MAP_BITS), Signal()
+        m.d.sync += [fresh.eq(self.active.data & (self.history.data | marks[2].replicate(MAP_BITS))),
+                     some.eq(fresh.any())]
+        met, met_marks = delay(m, fresh, 1, name="met"), delay(m, marks, 2, name="met_marks", reset_less=False)
         arrives, arrives_final = met_marks[0], met_marks[1]
         held_bits, held_index, held_last = Signal(MAP_BITS), Signal(12), Signal()
         held, held_valid, push = Signal(Word), Signal(), Signal()
         m.d.comb += [held.bits.eq(held_bits), held.index.eq(held_index), held.last.eq(held_last)]
-        under_way = Signal(4)
+        under_way = Signal(4 + ROW_LATENCY)
         m.d.sync += under_way.eq(Cat(issue, under_way))
         coming = running | under_way.any()
-        keep = arrives & (met.any() | (arrives_final & (~held_valid | held.last)))
+        keep = arrives & (some | (arrives_final & (~held_valid | held.last)))
         m.d.comb += [
             push.eq(held_valid & (keep | ~coming)), words.w_en.eq(push), words.w_data.eq(held),
             held.parts.eq(Cat(held.bits.word_select(k, PART).any() for k in range(MAP_BITS // PART))),
@@ -122,7 +124,7 @@ class GradientEngine(wiring.Component):
     """
 
     fields = ("inputs", "groups", "row_step", "errors")
-    overhead = 20
+    overhead = 23
     saved_lag = 2  # cycles from a visit, or a group's last hit, to `o_saved`
     lag = 1 + FAR_LATENCY  # cycles from a visit to its errors: address, memory
 

@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2
 from ..contract.chip import MAP_BITS, ChipConfig
 from ..contract.program import Space
 from ..neuron.pipeline import delay
-from .memory import ReadPort, WritePort, shape_of
+from .memory import ROW_LATENCY, ReadPort, WritePort, shape_of
 from .scan import without_lowest
 from .schedule import STEP_BITS, Item
 from .table import LayerPort, Widths, layer_view
@@ -21,11 +21,11 @@ class History(wiring.Component):
     forward order are taken; layer l's inputs are what is turned. One spike per cycle, the next row read
     meanwhile: an item with R groups of inputs and at most two spikes in each takes 2 * R + 4 cycles, and every
     further spike of a group one more, while the backward engine works; a spike is found in the cycles after its
-    row was taken, and its word written `lag` cycles later.
+    row was taken, and its word written `lag` cycles later. Rows of spikes come from a prompt reader.
     `i_clear`, while `o_idle`, empties both histories, one word per cycle.
     """
 
-    lag = 3
+    lag = 2 + ROW_LATENCY
 
     fields = ("history", "spikes_in", "input_groups")
 
@@ -53,20 +53,21 @@ class History(wiring.Component):
             with m.If(pending[k]):
                 m.d.comb += lane.eq(k)
         rest = without_lowest(pending)
-        # A hit's neuron, its word's address, the word, and the word with its bit: one cycle each.
+        # A hit's neuron, its word's address, the memory, and the word with its bit.
         step = Signal(bits + 8)
         group = Signal.like(self.history.address)   # first word of the row of neurons in hand
         row, asked = Signal.like(self.history.address), Signal.like(self.history.address)
         hit = pending.any()
-        turned = Signal(MAP_BITS)
+        turned, flying = Signal(MAP_BITS), Signal(self.lag)
         m.d.sync += [
             row.eq(lane << self.i_history_log), asked.eq(row + delay(m, group, 1, name="group")),
-            turned.eq(1 << batch_step[:word_bits]), step.eq(1 << self.i_history_log << bits),
+            turned.eq(1 << delay(m, batch_step[:word_bits], ROW_LATENCY - 1, name="turned_step")),
+            step.eq(1 << self.i_history_log << bits),
         ]
-        flying = Signal(3)
         m.d.comb += [
             self.layer.index.eq(item.layer), self.spikes.address.eq(address), self.read.address.eq(asked),
-            self.history.address.eq(delay(m, asked, 1, name="set_row")), self.history.enable.eq(Mux(flying[2], -1, 0)),
+            self.history.address.eq(delay(m, asked, ROW_LATENCY, name="set_row")),
+            self.history.enable.eq(Mux(flying[-1], -1, 0)),
             self.history.data.eq(self.read.data | turned),
         ]
         with m.If(hit):

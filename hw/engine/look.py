@@ -56,15 +56,16 @@ class MaskReader(wiring.Component):
         m.submodules.queue = queue = SyncFIFO(width=layout.size, depth=ROWS)
         spikes_at, masks_at = Signal(len(self.spikes.address)), Signal(len(self.masks.address))
         step, left, issue, index = Signal(12), Signal(16), Signal(), Signal(offered.item.layer.shape())
-        reading, fetched, row = Signal(), Signal(), Signal(layout, reset_less=True)
+        reading, fetched, row = Signal(), Signal(), Signal(layout)
         m.d.comb += [
             self.spikes.address.eq(spikes_at), self.masks.address.eq(masks_at),
+            row.spikes.eq(self.spikes.data), row.masks.eq(self.masks.data),
             queue.w_data.eq(row), queue.w_en.eq(fetched),
             self.o_rows.payload.eq(queue.r_data), self.o_rows.valid.eq(queue.r_rdy),
             queue.r_en.eq(self.o_rows.ready), self.o.payload.eq(offered), self.layer.index.eq(index),
         ]
         m.d.sync += [
-            reading.eq(issue), fetched.eq(reading), row.spikes.eq(self.spikes.data), row.masks.eq(self.masks.data),
+            reading.eq(issue), fetched.eq(reading),
         ]
         with m.If(issue):
             m.d.sync += [spikes_at.eq(spikes_at + self.i_steps), masks_at.eq(masks_at + self.i_steps),

@@ -29,12 +29,19 @@ def granule(width: int) -> int:
     return 16 if width > 16 and width % 16 == 0 else width
 
 
-FAR_LATENCY = 3
-"""Cycles from an address to its row in a memory that spreads over a large part of a device (`BusMemory`)."""
+ROW_LATENCY = 2
+"""Cycles from an address to its row, which rests in a register behind the memory (`BusMemory`)."""
+
+FAR_LATENCY = 4
+"""The same in a memory that spreads over a large part of a device."""
+
+
+HOST_LATENCY = FAR_LATENCY
+"""Cycles from the host's reading to its word; no memory takes longer."""
 
 
 class ReadPort(wiring.Signature):
-    """A reader of a memory: `data` is the row at last cycle's `address`, in a far one at that `FAR_LATENCY` ago."""
+    """A reader of a memory: `data` is the row at `address` so many cycles ago as the memory's `latency` for it says."""
 
     def __init__(self, *, width: int, depth: int):
         super().__init__({"address": Out(ceil_log2(max(depth, 2))), "data": In(width)})
@@ -61,10 +68,11 @@ class HostPort(wiring.Signature):
 class BusMemory(wiring.Component):
     """Memory of `depth` rows with one writer, some readers, and a 16-bit view for the host bus.
 
-    Reads give data `latency` cycles after the address: one, or `FAR_LATENCY` with `far`, where the ways to so many
-    block RAMs and back take a cycle each, from register to register. Order is that of the ports: what is
-    written in one cycle is read from the next one on. The host shares the writer and one reader; it must
-    only come while nobody else uses them, which the core sees to. A row of `width` bits is
+    Reads give data `latency` cycles after the address: `ROW_LATENCY`, or `FAR_LATENCY` with `far`, where the ways to so
+    many block RAMs and back take a cycle each, from register to register. The register behind a block RAM is one of
+    its own (`gateware/outputs.py`), which makes the RAM five times as fast; `prompt` readers do without. Order is that
+    of the ports: what is written in one cycle is read by an address of the next one on. The host shares the writer and
+    one reader; it must only come while nobody else uses them, which the core sees to. A row of `width` bits is
     2^k bus words (`row_words`), low word first.
 
     Members
@@ -74,10 +82,12 @@ class BusMemory(wiring.Component):
     host : the host's view
     """
 
-    def __init__(self, *, width: int, depth: int, readers: int = 1, host_reader: int = 0, far: bool = False):
+    def __init__(self, *, width: int, depth: int, readers: int = 1, host_reader: int = 0, far: bool = False,
+                 prompt: tuple[int, ...] = ()):
         self.width, self.depth, self.readers = width, max(depth, 2), readers
-        self.host_reader, self.far = host_reader, far
-        self.latency = self.host_latency = FAR_LATENCY if far else 1
+        self.host_reader, self.far, self.prompt = host_reader, far, prompt
+        self.latency = FAR_LATENCY if far else ROW_LATENCY
+        self.host_latency = 1 if host_reader in prompt else self.latency
         self.row_words = row_words(width)
         self.address_bits = ceil_log2(self.depth)
         shape = {"width": width, "depth": depth}
@@ -104,7 +114,7 @@ class BusMemory(wiring.Component):
                 data.eq(host.data if grain == self.width else Cat(host.data for _ in range(len(enable)))),
                 enable.eq(1 if grain == self.width else 1 << h_sub),
             ]
-        rests = int(self.far)  # cycles on the way there, and on the way back
+        rests = int(self.far)  # cycles on the way there, and from the block RAMs on the way back
         m.d.comb += [
             writer.addr.eq(delay(m, address, rests, name="w_address")),
             writer.data.eq(delay(m, data, rests, name="w_data")),
@@ -115,10 +125,10 @@ class BusMemory(wiring.Component):
             asked = Signal.like(port.address, name=f"asked_{n}")
             m.d.comb += [
                 asked.eq(port.address), reader.addr.eq(delay(m, asked, rests, name=f"r{n}_address")),
-                port.data.eq(delay(m, reader.data, rests, name=f"r{n}_data")),
+                port.data.eq(delay(m, reader.data, rests + (n not in self.prompt), name=f"r{n}_data")),
             ]
             if n == self.host_reader:
-                sub = delay(m, h_sub, self.latency, name="sub")
+                sub = delay(m, h_sub, self.host_latency, name="sub")
                 padded = Cat(port.data, C(0, 16 * self.row_words - self.width))
                 m.d.comb += host.result.eq(padded.word_select(sub, 16) if sub_bits else port.data)
                 with m.If(host.read):
@@ -151,7 +161,7 @@ class SynapseMemory(wiring.Component):
     """
 
     latency = 4
-    host_latency = FAR_LATENCY
+    host_latency = latency
 
     def __init__(self, *, lanes: int, depth: int, columns: bool = True, flits: bool = False):
         self.flits = flits
@@ -209,14 +219,13 @@ class SynapseMemory(wiring.Component):
                 m.d.comb += column.addr.eq(skewed)
                 readers[1][0].append(column.data)
         for words, name in readers:
-            source = self.r_address if name == "r" else self.c_address
+            # The host's word is turned to lane 0.
+            source = Mux(host.read, h_bank, self.r_address[:bits]) if name == "r" else self.c_address[:bits]
             held = Signal(16 * lanes, name=f"{name}_held", reset_less=True)
             m.d.sync += held.eq(Cat(*words))
-            if name == "r":
-                asked = delay(m, h_bank, self.host_latency, name="asked")
-                m.d.comb += host.result.eq(held.word_select(asked, 16))
-            turn = delay(m, source[:bits], self.latency - 1, name=f"{name}_turn") if bits else C(0, 0)
-            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, lanes=lanes, name=name))
+            turn = delay(m, source, self.latency - 2, name=f"{name}_turn") if bits else C(0, 0)
+            m.d.comb += getattr(self, f"{name}_data").eq(_rotated(m, held, turn, name=name))
+        m.d.comb += host.result.eq(self.r_data[:16])
         return m
 
 
@@ -225,8 +234,10 @@ def bank_of(lane: int, address: int, *, lanes: int) -> int:
     return (lane + address) % lanes
 
 
-def _rotated(m: Module, words, amount, *, lanes: int, name: str):
+def _rotated(m: Module, words, amount, *, name: str):
     """Word k from word k + amount, mod lanes, a cycle later; two LUTs per bit for eight lanes.
+
+    The amount comes a cycle before the words.
 
     By multiples of four with one 2:1 multiplexer per bit and bit of amount; by the rest as the row rests in one of up
     to four registers while the others clear (see `spread`).
@@ -234,8 +245,10 @@ def _rotated(m: Module, words, amount, *, lanes: int, name: str):
     def turned(value, step):
         return Cat(value[16 * step:], value[:16 * step])
 
+    held = delay(m, amount, 1, name=f"{name}_amount")
     for k in range(2, len(amount)):
-        words = Mux(amount[k], turned(words, 1 << k), words)
-    low = amount[:2]
-    parts = spread(m, [turned(words, step) for step in range(1 << len(low))], place=low, name=f"{name}_turned")
-    return gathered(parts, step=0, width=16 * lanes)
+        words = Mux(held[k], turned(words, 1 << k), words)
+    steps = range(1 << len(amount[:2]))
+    chosen = delay(m, Cat(amount[:2] == step for step in steps), 1, name=f"{name}_chosen")
+    parts = spread(m, [turned(words, step) for step in steps], place=list(chosen), name=f"{name}_turned")
+    return gathered(parts, step=0, width=len(words))

@@ -26,6 +26,7 @@ GREATEST_LOG = 40
 """Exponents of the program lie in ±GREATEST_LOG."""
 
 _FINE = UNIT + REMAINDER_LOG  # the update is exact in units of 2^-34
+_UNPACKING = 1  # cycles for words that come from units far away, before they are placed
 
 
 class UpdateResult(NamedTuple):
@@ -137,8 +138,8 @@ class MomentumDescent:
         """Cycles from an item to its results; one weight per cycle may enter."""
         momentum = 1 + self.sum_rounding.latency + self.moved_product.latency
         momentum += self.addition.latency
-        weight = momentum + self.moved_product.latency + PLACING + 2 + self.weight_rounding.latency
-        return weight + PLACING + 1 + self.remainder_rounding.latency
+        weight = momentum + self.moved_product.latency + _UNPACKING + PLACING + 2 + self.weight_rounding.latency
+        return weight + _UNPACKING + PLACING + 1 + self.remainder_rounding.latency
 
     def compute(
         self, *, sum: int, weight: int, remainder: int, momentum: int, momentum_factor: int, inverse_batch: int,
@@ -296,18 +297,18 @@ class MomentumDescentUnit(wiring.Component):
 
     def _exact(self, line: Timeline, m: Module, step: Timed) -> tuple[Timed, Timed]:
         """x with the sign of R taken out, in units of 2^-34, and that sign."""
-        now = step.cycle
-        remainder = Timed(line.at(Timed(self.i_remainder, 0), now), now)
-        turned = Timed(remainder.value[15], now)
-        minus = line.express(now, ~(step.value[15] ^ turned.value), "minus_step")
-        base = placed_word(line, m, remainder, name="remainder")
-        term = placed_word(line, m, step, negative=minus, name="step")
+        now = step.cycle + _UNPACKING
+        turned = Timed(line.at(Timed(self.i_remainder[15], 0), step.cycle), step.cycle)
+        minus = line.express(step.cycle, ~(step.value[15] ^ turned.value), "minus_step")
+        base = placed_word(line, m, Timed(self.i_remainder, 0), name="remainder", cycle=now)
+        term = placed_word(line, m, step, negative=Timed(line.at(minus, now), now), name="step", cycle=now)
         now = term.cycle
         moved = line.register(now, added(base.value, term.value, negative=line.at(minus, now), bits=42), "moved")
 
-        weight = Timed(line.at(Timed(self.i_weight, 0), now + 1 - PLACING), now + 1 - PLACING)
-        minus = line.express(weight.cycle, weight.value[15] ^ line.at(turned, weight.cycle), "minus_weight")
-        term = placed_word(line, m, weight, negative=minus, name="weight")
+        placing = now + 1 - PLACING
+        negative = line.at(Timed(self.i_weight[15], 0), placing) ^ line.at(turned, placing)
+        minus = line.express(placing, negative, "minus_weight")
+        term = placed_word(line, m, Timed(self.i_weight, 0), negative=minus, name="weight", cycle=placing)
         now = term.cycle
         minus = line.at(minus, now)
         term = Cat(minus.replicate(REMAINDER_LOG), term.value)
@@ -320,7 +321,9 @@ class MomentumDescentUnit(wiring.Component):
         # The difference fits these bits, so neither operand needs more.
         lower = Timed(exact.value[:bits], exact.cycle)
         minus = line.express(weight.cycle, ~weight.value[15], "minus_new_weight")
-        term = placed_word(line, m, weight, negative=minus, name="new_weight")
+        placing = weight.cycle + _UNPACKING
+        minus = Timed(line.at(minus, placing), placing)
+        term = placed_word(line, m, weight, negative=minus, name="new_weight", cycle=placing)
         now = term.cycle
         minus = line.at(minus, now)
         term = Cat(minus.replicate(REMAINDER_LOG), term.value)[:bits]

@@ -7,14 +7,15 @@ from amaranth.utils import ceil_log2
 
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
+from ..neuron.pipeline import delay
 from .loss import MeanSquaredError
-from .memory import ReadPort, WritePort, shape_of
+from .memory import ROW_LATENCY, ReadPort, WritePort, shape_of
 
 
 class LossEngine(wiring.Component):
     """Writes the error of each class from its exact readout and its target.
 
-    One class per cycle; `o_idle` rises `classes` + the unit's latency + 2 cycles after `i_start`. With `borrows`
+    One class per cycle; `o_idle` rises `classes` + the unit's latency + 3 cycles after `i_start`. With `borrows`
     some ports go to an `UpdateEngine` that lends (`MeanSquaredErrorUnit`).
     """
 
@@ -52,7 +53,10 @@ class LossEngine(wiring.Component):
         for name in self.unit.borrowed_ports:
             inner, outer = getattr(unit, name), getattr(self, name)
             m.d.comb += outer.eq(inner) if name.startswith("o_") else inner.eq(outer)
-        m.d.sync += [valid.eq(left != 0), lane.eq(sent[:bits] if bits else 0)]
+        m.d.comb += [
+            valid.eq(delay(m, left != 0, ROW_LATENCY, name="asked", reset_less=False)),
+            lane.eq(delay(m, sent[:bits], ROW_LATENCY, name="lane") if bits else 0),
+        ]
         with m.If(self.i_start):
             m.d.sync += [left.eq(self.i_classes), out.eq(self.i_classes), sent.eq(0), taken.eq(0)]
         with m.Else():

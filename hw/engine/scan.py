@@ -10,12 +10,12 @@ from amaranth.utils import ceil_log2
 from ..contract.chip import ChipConfig
 from ..contract.program import Space
 from ..neuron.pipeline import delay
-from .memory import FAR_LATENCY, ReadPort, shape_of
+from .memory import FAR_LATENCY, ROW_LATENCY, ReadPort, shape_of
 from .remote import FLAGS_LATENCY, flags_shape, words_shape
 from .schedule import LAYER_BITS, Item
 from .table import LayerPort, Widths, layer_view
 
-ROWS = 8  # rows that may wait for their lanes to be listed
+ROWS = 16  # rows that may wait for their lanes to be listed: as many as LUT memory has
 
 
 def event_layout(config: ChipConfig, *, errors: bool) -> data.StructLayout:
@@ -73,7 +73,7 @@ class EventList(wiring.Component):
             writer.data.eq(self.w_event), reader.addr.eq(Cat(self.r_index, self.r_buffer)),
         ]
         # A block RAM alone takes half a cycle of 10 ns to answer.
-        m.d.sync += self.r_event.eq(reader.data)
+        m.d.comb += self.r_event.eq(delay(m, reader.data, 1, name="event"))
         return m
 
 
@@ -126,7 +126,7 @@ class Scanner(wiring.Component):
     def __init__(self, config: ChipConfig, *, errors: bool):
         self.config, self.errors = config, errors
         self.remote = errors and config.nodes > 1
-        self.lag = 5 + FAR_LATENCY if errors else 6
+        self.lag = 6 + FLAGS_LATENCY if self.remote else 5 + FAR_LATENCY if errors else 4 + ROW_LATENCY
         self.events = max(config.events, 2)
         self.event = event_layout(config, errors=errors)
         self.fields = (("next_errors", "next_groups", "next_weights", "next_row_step") if errors
@@ -162,20 +162,25 @@ class Scanner(wiring.Component):
         m.d.sync += free.eq(flight.out <= self.i_layers)
         m.d.comb += [flight.back.eq(self.i_retire), lists.back.eq(self.i_release)]
 
-        # Rows: address, memory, register, queue. Lanes that are not 0 are found before the register, or, of what comes
-        # over a mesh, before they are written; there a row waits as its address.
+        # Rows: address, memory, queue. Of errors, lanes that are not 0 are found before a register more, or, of what
+        # comes over a mesh, before they are written; there a row waits as its address.
         address = Signal(len(self.rows.address))
         left, tag = Signal(Widths(self.config).group), Signal(tag_bits)
         issue, first = Signal(), Signal()
         marks = data.StructLayout({"valid": 1, "last": 1, "tag": tag_bits, "row": len(address) if self.remote else 0})
         reading, fetched = Signal(marks), Signal(marks)
-        row, flags = Signal(self.rows.data.shape(), reset_less=True), Signal(lanes, reset_less=True)
+        row = Signal(self.rows.data.shape(), reset_less=True)
+        flags = Signal(lanes, reset_less=self.errors)
         m.d.comb += [self.rows.address.eq(address), fetched.eq(delay(
-            m, reading.as_value(), FLAGS_LATENCY if self.remote else FAR_LATENCY if self.errors else 1, name="fetched",
-            reset_less=False))]
-        m.d.sync += [row.eq(self.rows.data), flags.eq(
-            Cat(self.rows.data.word_select(k, 16).any() for k in range(lanes)) if self.errors and not self.remote
-            else self.rows.data)]
+            m, reading.as_value(), FLAGS_LATENCY if self.remote else FAR_LATENCY if self.errors else ROW_LATENCY - 1,
+            name="fetched", reset_less=False))]
+        if self.remote:
+            m.d.sync += flags.eq(self.rows.data)
+        elif self.errors:
+            m.d.sync += [row.eq(self.rows.data),
+                         flags.eq(Cat(self.rows.data.word_select(k, 16).any() for k in range(lanes)))]
+        else:
+            m.d.comb += flags.eq(self.rows.data)
         m.d.sync += [reading.valid.eq(issue), reading.last.eq(left == 1), reading.tag.eq(tag), reading.row.eq(address)]
         with m.If(issue):
             step = layer.next_row_step >> bits if self.errors else 1
@@ -244,7 +249,7 @@ class Scanner(wiring.Component):
                 m.d.sync += [address.eq(base + batch_step), left.eq(rows), tag.eq(first), finished.eq(0)]
                 m.next = "Rows"
             with m.State("Rows"):
-                m.d.comb += issue.eq(queue.level <= ROWS - self.lag + 2)
+                m.d.comb += issue.eq(queue.level < ROWS // 2)  # there is room for those on their way
                 with m.If(issue & (left == 1)):
                     m.next = "Lanes"
             with m.State("Lanes"):

@@ -30,8 +30,11 @@ class UpdateEngine(wiring.Component):
     """
 
     fields = ("weights", "remainders", "momenta")
+    waiting = 4     # groups that may wait, and one
     reading = 6 + SynapseMemory.latency
     pause = 2
+    entry = 1
+    """Cycles from a beat's sum to its entering the unit."""
 
     def __init__(self, config: ChipConfig, *, width: int, fraction: int, lends: bool = False, borrows: bool = False):
         self.config = config
@@ -57,12 +60,15 @@ class UpdateEngine(wiring.Component):
         m = Module()
         config, units, row = self.config, self.config.units, 16 * self.config.lanes
         beats, layer = config.beats, self.layer.fields
-        m.submodules.tokens = tokens = SyncFIFO(width=self._layout.size, depth=4)
+        m.submodules.tokens = tokens = SyncFIFO(width=self._layout.size, depth=2 * self.waiting)
         m.submodules.places = places = SyncFIFO(width=len(self.r_address), depth=16)
         m.d.comb += [
-            tokens.w_data.eq(self.i.p), tokens.w_en.eq(self.i.valid), self.i.ready.eq(tokens.w_rdy),
+            tokens.w_data.eq(self.i.p), tokens.w_en.eq(self.i.valid & self.i.ready),
             self.layer.index.eq(self.i_item.layer),
         ]
+
+        # From a register, since much hangs on it in whatever makes groups: one more may have come meanwhile.
+        m.d.sync += self.i.ready.eq(tokens.level < self.waiting)
 
         # Rows of the next group come in while those of this one are fed.
         token, coming = Signal(self._layout), [Signal(row, name=f"{name}_coming") for name in "WRM"]
@@ -119,12 +125,16 @@ class UpdateEngine(wiring.Component):
         with m.If(~summed):
             m.d.comb += sums.eq(0)
         optimisers = []
-        weights, remainders, momenta = (held.word_select(beat, 16 * units) for held in rows)
+        # A beat's words are chosen out of wide rows, and rest on their way into the unit.
+        sums = delay(m, sums, self.entry, name="sums")
+        weights, remainders, momenta = (delay(m, held.word_select(beat, 16 * units), self.entry, name=f"{name}_beat")
+                                        for held, name in zip(rows, "WRM", strict=True))
         for k in range(units):
             m.submodules[f"unit_{k}"] = unit = (self.unit if k else self._first).create()
             optimisers.append(unit)
             m.d.comb += [
-                unit.i_valid.eq(feed), unit.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()),
+                unit.i_valid.eq(delay(m, feed, self.entry, name="fed", reset_less=False)),
+                unit.i_sum.eq(sums.word_select(k, self.unit.width).as_signed()),
                 unit.i_weight.eq(weights.word_select(k, 16)), unit.i_remainder.eq(remainders.word_select(k, 16)),
                 unit.i_momentum.eq(momenta.word_select(k, 16)),
                 unit.i_momentum_factor.eq(self.i_momentum), unit.i_inverse_batch.eq(self.i_inverse_batch),

@@ -93,14 +93,23 @@ def placed(
     return line.express(cycle + PLACING, magnitude, f"{name}_placed")
 
 
-def placed_word(line: Timeline, m: Module, word: Timed, *, negative: Timed | None = None, name: str) -> Timed:
-    """Magnitude of a finite binary16 word in units of 2^-24, 40 bits, all inverted where ``negative``."""
-    _, significand, shift = fields_of(m, word.value)
+def placed_word(
+    line: Timeline, m: Module, word: Timed, *, negative: Timed | None = None, name: str, cycle: int | None = None
+) -> Timed:
+    """Magnitude of a finite binary16 word in units of 2^-24, 40 bits, all inverted where ``negative``.
+
+    ``PLACING`` cycles after the word, or after a later ``cycle``: then it has been unpacked before, which leaves less
+    to do.
+    """
+    before = cycle = word.cycle if cycle is None else cycle
+    if cycle > word.cycle:
+        before = cycle - 1
+    _, significand, shift = fields_of(m, line.at(word, before))
     return placed(
         line,
-        significand=Timed(significand, word.cycle),
-        amount=Timed(shift, word.cycle),
-        negative=negative or Timed(Const(0, 1), word.cycle + PLACING),
+        significand=Timed(line.at(Timed(significand, before), cycle), cycle),
+        amount=Timed(line.at(Timed(shift, before), cycle), cycle),
+        negative=negative or Timed(Const(0, 1), cycle + PLACING),
         greatest=29,
         drop=0,
         name=name,

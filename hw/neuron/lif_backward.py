@@ -302,7 +302,7 @@ class LIFBackwardUnit(wiring.Component):
             line, significand=product, amount=power, negative=negative,
             greatest=_PRODUCT_SHIFT, drop=2 * UNIT - GRID, name="reset",
         )
-        whole = placed_word(line, m, Timed(line.at(given, now + 1), now + 1), name="given")
+        whole = placed_word(line, m, given, name="given", cycle=now + 1)
         now = term.cycle
         total = Cat(Const(0, GRID - UNIT), whole.value)
         width = self._parameters.reset_rounding.width
@@ -331,7 +331,7 @@ class LIFBackwardUnit(wiring.Component):
             line, significand=significand, amount=amount, negative=negative,
             greatest=greatest, drop=UNIT - LEAST_HEIGHT - GRID, name="scaled",
         )
-        whole = placed_word(line, m, Timed(line.at(leak, now), now), name="leak")
+        whole = placed_word(line, m, leak, name="leak", cycle=now)
         now = term.cycle
         total = Cat(Const(0, GRID - UNIT), whole.value)
         width = self._parameters.error_rounding.width

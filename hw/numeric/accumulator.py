@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from amaranth.hdl import Cat, Module, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +13,10 @@ from .pipeline import Pipeline
 from .selection import gathered, shifted, spread
 
 __all__ = ["ExactProductSum", "ExactSum"]
+
+
+_SPLIT = 48
+"""Bits of a sum of products that are added first: a carry chain through all of it takes too long."""
 
 
 def _check_width(name: str, width: int, *, least: int):
@@ -102,7 +106,7 @@ class ExactProductSum:
     @property
     def latency(self) -> int:
         """Cycles from the last pair of a sum to the sum; one pair per cycle may enter."""
-        return 5
+        return 6
 
     def compute(self, words: Iterable[int], factors: Iterable[int]) -> int:
         """Sum of ``word · factor`` over the pairs, in units of 2^-48.
@@ -143,28 +147,74 @@ class _Lanes(wiring.Component):
     def _words(self) -> list[Value]:
         return [self.i_words.word_select(lane, 16) for lane in range(self._lanes)]
 
-    def _summed(self, m: Module, pipe: Pipeline, *, signs: list[Value], magnitudes: list[Value]):
-        """Adds each lane's term, given as a sign and a magnitude inverted where it is set, to its sum."""
-        width = self._sum.width
-        valid, last = self.i_valid, self.i_valid & self.i_last
+    def _idle(self, m: Module, pipe: Pipeline) -> Value:
+        """Whether no word came with what is in the latest stage."""
+        idle = ~self.i_valid
         for stage in range(pipe.depth):
-            valid_after, last_after = Signal(name=f"s{stage}_valid"), Signal(name=f"s{stage}_last")
-            m.d.sync += [valid_after.eq(valid), last_after.eq(last)]
-            valid, last = valid_after, last_after
-        m.d.sync += self.o_valid.eq(last)
+            after = Signal(name=f"s{stage}_idle", init=1)
+            m.d.sync += after.eq(idle)
+            idle = after
+        return idle
+
+    def _summed(
+        self, m: Module, pipe: Pipeline, *, signs: list[Value], terms: list[list[Signal]], step: int, width: int,
+        split: int | None = None,
+    ):
+        """Adds each lane's term, in parts as `spread` kept them, all zero unless a word came, to its sum.
+
+        With ``split`` the bits from there on are added a cycle after those below, with their carry.
+        """
+        last = self.i_valid & self.i_last
+        for stage in range(pipe.depth - 1):
+            last_after = Signal(name=f"s{stage}_last")
+            m.d.sync += last_after.eq(last)
+            last = last_after
+        # A running total starts again when it was taken, and whenever the chip is reset: from a register alone.
+        clear, taken = Signal(init=1, name="clear"), Signal(name="taken")
+        m.d.sync += [clear.eq(last), taken.eq(last)]
+        later = pipe.stage(
+            signs=signs, parts=[part for parts in terms for part in parts]) if split else None
+        done = taken
+        if later is not None:
+            clear_after, done = Signal(init=1, name="clear_after"), Signal(name="taken_after")
+            m.d.sync += [clear_after.eq(clear), done.eq(taken)]
+        m.d.sync += self.o_valid.eq(done)
         out = Signal(len(self.o), reset_less=True)
         m.d.comb += self.o.eq(out)
-        for lane, (sign, magnitude) in enumerate(zip(signs, magnitudes, strict=True)):
-            # One carry chain behind one LUT: the sign inverted the term and enters as its carry, and a sum starts from
-            # a running total that was reset when the one before was taken.
-            total = Signal(width, name=f"total_{lane}")
-            term = Cat(magnitude, sign.replicate(width - len(magnitude)))
-            added = (Cat(1, total) + Cat(sign, term))[1 : width + 1]
-            with m.If(last):
-                m.d.sync += [total.eq(0), out.word_select(lane, width).eq(added)]
-            with m.Elif(valid):
-                m.d.sync += total.eq(added)
+        bits = self._sum.width
+        for lane, (sign, parts) in enumerate(zip(signs, terms, strict=True)):
+            # One carry chain behind one LUT: the sign inverts the term and enters as its carry.
+            low = split or bits
+            term = _extended(parts, sign=sign, step=step, width=width, bits=bits)[:low]
+            added, carry = _added(m, term, sign, clear=clear, name=f"total_{lane}")
+            if later is not None:
+                held = Signal(low, name=f"low_{lane}", reset_less=True)
+                carried = Signal(name=f"carry_{lane}", reset_less=True)
+                m.d.sync += [held.eq(added), carried.eq(carry)]
+                count = len(parts)
+                term = _extended(later.parts[count * lane:count * (lane + 1)], sign=later.signs[lane], step=step,
+                                 width=width, bits=bits)[low:]
+                added, _ = _added(m, term, carried, clear=clear_after, name=f"high_{lane}")
+                added = Cat(held, added)
+            with m.If(done):
+                m.d.sync += out.word_select(lane, bits).eq(added)
         assert pipe.depth + 1 == self._sum.latency
+
+
+def _extended(parts: list[Signal], *, sign: Value, step: int, width: int, bits: int) -> Value:
+    return Cat(gathered(parts, step=step, width=width, invert=sign), sign.replicate(bits - width))
+
+
+def _added(m: Module, term: Value, carry: Value, *, clear: Value, name: str) -> tuple[Value, Value]:
+    """A running total and a term and a carry, and the carry out; a new total starts in the cycle after ``clear``."""
+    total = Signal(len(term), name=name, reset_less=True)
+    added = Signal(len(term) + 2, name=f"{name}_added")
+    m.d.comb += added.eq(Cat(1, total) + Cat(carry, term))
+    with m.If(clear):
+        m.d.sync += total.eq(0)
+    with m.Else():
+        m.d.sync += total.eq(added[1:-1])
+    return added[1:-1], added[-1]
 
 
 class Accumulator(_Lanes):
@@ -212,13 +262,13 @@ class Accumulator(_Lanes):
             signs=list(signs), rests=[shift[1:] for shift in shifts],
             words=[(significand << shift[0])[:12] for significand, shift in zip(significands, shifts, strict=True)],
         )
+        idle = self._idle(m, pipe)
         far = [
-            spread(m, [shifted(m, word, amount=rest[:2], step=2)] * 4, place=rest[2:], name="far")
+            spread(m, [shifted(m, word, amount=rest[:2], step=2)] * 4, place=Cat(rest[2:], idle), name="far")
             for word, rest in zip(s0.words, s0.rests, strict=True)
         ]
-        s1 = pipe.stage(signs=s0.signs)
-        self._summed(m, pipe, signs=s1.signs, magnitudes=[
-            gathered(parts, step=8, width=40, invert=sign) for parts, sign in zip(far, s1.signs, strict=True)])
+        s1 = pipe.stage(signs=[Mux(idle, 0, sign) for sign in s0.signs])
+        self._summed(m, pipe, signs=s1.signs, terms=far, step=8, width=40)
         return m
 
 
@@ -282,13 +332,13 @@ class ProductAccumulator(_Lanes):
             signs=s1.signs, rests=s1.rests,
             products=[operand * factor for operand, factor in zip(s1.operands, factors, strict=True)],
         )
+        idle = self._idle(m, pipe)
         far = [
-            spread(m, [shifted(m, product, amount=rest[:2], step=4)] * 4, place=rest[2:], name="far")
+            spread(m, [shifted(m, product, amount=rest[:2], step=4)] * 4, place=Cat(rest[2:], idle), name="far")
             for product, rest in zip(s2.products, s2.rests, strict=True)
         ]
-        s3 = pipe.stage(signs=s2.signs)
-        self._summed(m, pipe, signs=s3.signs, magnitudes=[
-            gathered(parts, step=16, width=80, invert=sign) for parts, sign in zip(far, s3.signs, strict=True)])
+        s3 = pipe.stage(signs=[Mux(idle, 0, sign) for sign in s2.signs])
+        self._summed(m, pipe, signs=s3.signs, terms=far, step=16, width=80, split=_SPLIT)
         return m
 
     def _copies(self, m: Module, factor: Value) -> list[Signal]:

@@ -5,16 +5,17 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 __all__ = ["gathered", "shifted", "spread"]
 
 
-def spread(m: Module, values: list[Value], *, place: Value, name: str) -> list[Signal]:
+def spread(m: Module, values: list[Value], *, place: Value | list[Value], name: str) -> list[Signal]:
     """Registers for the values, of which number ``place`` takes its value and all others become zero.
 
     A register with a synchronous reset takes no logic, so `gathered` gets for one LUT of four inputs per bit what costs
-    a tree of multiplexers otherwise.
+    a tree of multiplexers otherwise. Where there are many bits, ``place`` is better a list of a bit for each value,
+    from registers.
     """
     registers = []
     for number, value in enumerate(values):
         register = Signal(len(value), name=f"{name}_{number}", reset_less=True)
-        m.d.sync += register.eq(Mux(place == number, value, 0))
+        m.d.sync += register.eq(Mux(place[number] if isinstance(place, list) else place == number, value, 0))
         registers.append(register)
     return registers
 

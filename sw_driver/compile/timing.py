@@ -10,7 +10,7 @@ SCHEDULE_PERIOD = 2     # from one item to the next, at most one
 
 # Event lists (hw/engine/scan.py, Scanner).
 SCAN_LAG = 6            # from an item to its first row in hand
-SCAN_FAR = 8            # the same where rows are errors, whose memory is a far one
+SCAN_FAR = 9            # the same where rows are errors, whose memory is a far one
 SCAN_EMPTY = 1          # from an item without a list to its offer
 RETIRED_SEEN = 2        # from an item's retirement to the one that waited for it
 LISTS = 2               # event lists of an engine
@@ -27,7 +27,7 @@ SUMS = 2                # sums that may wait behind the lanes, or be on their wa
 
 # Neuron units (hw/engine/lanes.py, beats.py; hw/neuron).
 FORWARD_SUM = 5         # from the last row of synapses at the lanes to its sum: accumulators, a register, the queue
-BACKWARD_SUM = 7
+BACKWARD_SUM = 8
 LONE_BEAT = 1           # sums come earlier by this where a group is one beat
 TOKEN_LAG = 2           # from a group looked at to its token in hand
 ITEM_LOOKED, ITEM_FRESH = 1, 2  # from an item at the head to its first beat, after another and after none
@@ -38,7 +38,7 @@ RETIRE = 4              # from an item's last beat to its retirement
 # Parts of a run (hw/engine/sequence.py, readout.py, history.py).
 PART_END = 1            # the cycle in which a part ends
 TO_LOSS = 1             # between forward and loss
-LOSS_LATENCY = 22       # of a loss besides a cycle per class
+LOSS_LATENCY = 23       # of a loss besides a cycle per class
 HAND_OVER = 2           # from the end of the loss to the start of backward
 TO_NEXT = 1             # from the start of backward to that of the next sample's forward
 TO_REST = 2             # from the end of backward until another sample may follow
@@ -50,13 +50,13 @@ HISTORY_ROW = 2         # of a row of at most two spikes; every further spike ta
 # Gradient and update at the batch's end (hw/engine/gradient.py, update.py, optimiser.py).
 UPDATE_START = 2        # from the start of the part to the first layer's item
 LAYER_START = 3         # from a layer's item to its first word issued
-WORD_LAG = 8            # from a word issued to its first hit, the next word being waited for
-WORDS = 8               # words of history that may wait
-HIT_LAG = 4             # from a hit to its errors at the lanes
+WORD_LAG = 10           # from a word issued to its first hit, the next word being waited for
+WORDS = 16              # words of history that may wait
+HIT_LAG = 5             # from a hit to its errors at the lanes
 FETCH = 10              # of a group's weights, remainders and momenta: least cycles from group to group
 GROUP_PAUSE = 2         # of the neuron units between groups
 GROUPS_WAITING = 4      # groups that may wait to be fetched
-OPTIMISER_UNIT = 43     # a beat's way through the optimiser
+OPTIMISER_UNIT = 46     # a beat's way through the optimiser
 WRITE_BACK = 5          # of a group's three rows, and until this is seen
 LAYER_END = 2           # from there to the next layer's item
 

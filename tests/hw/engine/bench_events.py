@@ -5,7 +5,7 @@ from collections import deque
 
 import cocotb
 
-from autapse.hw.engine.memory import FAR_LATENCY
+from autapse.hw.engine.memory import FAR_LATENCY, ROW_LATENCY
 from autapse.hw.engine.scan import ROWS
 from autapse.hw.engine.table import Widths
 from bench import bench_parameters
@@ -119,7 +119,7 @@ def scan_cycles(hits: list[int], *, bias: int, lag: int, remote: bool = False) -
 def _scan_cycles(hits: list[int], *, bias: int, lag: int, depth: int) -> int:
     way, queue, asked, cycle, left, taken = deque([None] * depth), deque(), 0, 2, 0, False
     while not taken or left > 1:
-        room = len(queue) <= ROWS - lag + 2
+        room = len(queue) < ROWS // 2
         if left <= 1 and queue:
             left, at = queue.popleft()
             taken = at == len(hits) - 1
@@ -197,7 +197,7 @@ async def scanned(dut, name: str, rng: random.Random, *, layers: int, stall: flo
         memory = []
     else:
         memory = [Memory(ports, "rows__", rows, width=width * config.lanes, rng=rng,
-                         latency=FAR_LATENCY if unit.errors else 1)]
+                         latency=FAR_LATENCY if unit.errors else ROW_LATENCY)]
     agents = [*memory, Layers(ports, "layer", view, tables, rng=rng),
               Source(ports, "i", items, rng=rng, gap=stall / 2), sink, scans]
     await run(dut, agents, until=lambda: scans.done == count, limit=150 * count)

@@ -6,7 +6,7 @@ import cocotb
 
 from autapse.hw.contract.chip import MAP_BITS
 from autapse.hw.contract.program import Space
-from autapse.hw.engine.memory import granule, shape_of
+from autapse.hw.engine.memory import ROW_LATENCY, granule, shape_of
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Source, faulty, reset, run
 from engine_items import Layers, item, random_layers
@@ -115,7 +115,8 @@ async def turned(dut, rng: random.Random, *, log: int, gap: float, count: int = 
     model = Turned(ports, items, tables, rows, words=words, steps=steps, offset=offset, log=log, rng=rng)
     # The memory answers with the words before the model writes in the same cycle.
     agents = [Memory(ports, "spikes__", rows, width=CONFIG.lanes, rng=rng),
-              Memory(ports, "read__", words, width=MAP_BITS, rng=rng), Layers(ports, "layer", view, tables, rng=rng),
+              Memory(ports, "read__", words, width=MAP_BITS, rng=rng, latency=ROW_LATENCY),
+              Layers(ports, "layer", view, tables, rng=rng),
               Source(ports, "i", items, rng=rng, gap=gap),
               model]
     await run(dut, agents, until=lambda: model.done, limit=200 * count)

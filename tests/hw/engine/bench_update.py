@@ -6,7 +6,7 @@ from collections import deque
 import cocotb
 
 from autapse.hw.engine.gradient import update_layout
-from autapse.hw.engine.memory import SynapseMemory, bank_of
+from autapse.hw.engine.memory import ROW_LATENCY, SynapseMemory, bank_of
 from bench import bench_parameters
 from engine_cycles import Memory, Ports, Source, edge, faulty, reset, run
 from engine_items import Layers, item, random_layers
@@ -87,7 +87,7 @@ class Update:
         self._ports, self._source, self._groups, self._rng, self._stall = ports, source, groups, rng, stall
         self._lanes = deque((n, beat) for n, summed in enumerate(groups.summed) if summed
                             for beat in range(groups.engine.config.beats))
-        self._offered = False
+        self._offered = self._room = False
         self._fetched_at = None                 # cycle from which the rows of the next group are there
         self._beat, self._feed_at = None, 0     # beat to be fed, or None from the cycle on in which a group may follow
         self._writes, self._overflows, self._new = {}, set(), set()    # _new: cycles in which a row is of weights
@@ -104,7 +104,8 @@ class Update:
         get, groups = self._ports.get, self._groups
         where = f"{self._ports.name}, cycle {cycle}"
         waiting = sum(taken < cycle for taken in self._source.taken) - len(self.starts)
-        assert get("i__ready") == (waiting < QUEUE), f"i.ready with {waiting} tokens waiting: {where}"
+        assert get("i__ready") == self._room, f"i.ready is not {self._room}, {waiting} tokens waiting: {where}"
+        self._room = waiting < QUEUE    # seen a cycle later
         idle = not waiting and self._fetched_at is None and self._beat is None and cycle > self.end
         assert get("o_idle") == idle, f"o_idle is not {idle}: {where}"
         group = self._group
@@ -130,7 +131,7 @@ class Update:
         self.quiet += idle and len(self.starts) == len(groups.tokens)
 
     def _feed(self, group: int, *, cycle: int):
-        groups, latency = self._groups, self._groups.engine.unit.latency
+        groups, latency = self._groups, self._groups.engine.entry + self._groups.engine.unit.latency
         results = groups.results[group][self._beat * groups.units:(self._beat + 1) * groups.units]
         if any(result.overflow for result in results):
             self._overflows.add(cycle + latency + 1)
@@ -202,7 +203,7 @@ class Loss:
         self._ports.put("i_start", cycle == self.start)
 
     def observe(self, cycle: int):
-        get, at = self._ports.get, cycle - self.start - 2 - self._engine.unit.latency
+        get, at = self._ports.get, cycle - self.start - 1 - ROW_LATENCY - self._engine.unit.latency
         where = f"{self._ports.name}, cycle {cycle}"
         idle = cycle <= self.start or at >= len(self.results)
         assert get("o_idle") == idle, f"o_idle is not {idle}: {where}"
@@ -222,9 +223,9 @@ async def lost(dut, name: str, rng: random.Random, *, cases):
         ports = Ports(dut, name, engine)
         agent = Loss(ports, engine, classes=classes, rng=rng)
         overflows += sum(result.overflow for result in agent.results)
-        readouts = Memory(ports, "readout__", agent.readouts, width=64 * agent.units, rng=rng)
-        targets = Memory(ports, "targets__", agent.targets, width=16 * agent.units, rng=rng)
-        end = agent.start + classes + engine.unit.latency + 6
+        readouts = Memory(ports, "readout__", agent.readouts, width=64 * agent.units, rng=rng, latency=ROW_LATENCY)
+        targets = Memory(ports, "targets__", agent.targets, width=16 * agent.units, rng=rng, latency=ROW_LATENCY)
+        end = agent.start + classes + engine.unit.latency + 7
         cycles = iter(range(end + 1))
         await run(dut, [agent, readouts, targets], until=lambda: next(cycles) == end, limit=end + 1)  # noqa: B023
         await edge(dut)

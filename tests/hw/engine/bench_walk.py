@@ -7,6 +7,7 @@ import cocotb
 
 from autapse.hw.engine.lanes import Lanes
 from autapse.hw.engine.look import ROWS
+from autapse.hw.engine.memory import ROW_LATENCY
 from autapse.hw.engine.scan import EventList, work_layout
 from autapse.hw.engine.table import Widths, layer_view
 from autapse.hw.engine.walk import JOBS
@@ -235,7 +236,7 @@ async def walked(dut, name: str, rng: random.Random, *, stall: float, least: int
     source = Works(ports, "i", [plan["work"] for plan in plans], rng=rng, gap=stall / 2)
     walks = Walks(ports, unit, plans, source, steps=steps, rng=rng, delay=0.9 if stall else 0.0)
     agents = [source, Sink(ports, "o_item", rng=rng, stall=stall / 2), Sink(ports, "o_token", rng=rng, stall=stall / 2)]
-    agents += [Memory(ports, f"{kind}__", table, width=lanes, rng=rng)
+    agents += [Memory(ports, f"{kind}__", table, width=lanes, rng=rng, latency=ROW_LATENCY)
                for kind, table in memories.items() if unit.backward]
     await run(dut, [*agents, walks], until=lambda: walks.done, limit=400 * count)
     return walks, plans

@@ -94,7 +94,7 @@ class Sink:
 
 
 class Memory:
-    """Answers a read port one cycle later, with random bits where the address has no row."""
+    """Answers a read port `latency` cycles later, with random bits where the address has no row."""
 
     def __init__(self, ports: Ports, port: str, rows, *, width: int, rng: random.Random, latency: int = 1,
                  address: str = "address", data_port: str = "data"):

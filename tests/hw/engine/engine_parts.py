@@ -120,7 +120,7 @@ class Lent(wiring.Component):
                       "update": UpdateEngine(config, width=width, fraction=fraction, lends=True)}
         self._shown = shown = self.parts["loss" if loss else "update"]
         self.unit = shown.unit
-        self.reading, self.pause = UpdateEngine.reading, UpdateEngine.pause
+        self.reading, self.pause, self.entry = UpdateEngine.reading, UpdateEngine.pause, UpdateEngine.entry
         hidden = [*MeanSquaredError(borrows=True).borrowed_ports, *MomentumDescent(lends=True).lent_ports]
         super().__init__({name: member for name, member in shown.signature.members.items() if name not in hidden})
 
@@ -147,7 +147,7 @@ class Borrowed(wiring.Component):
     def __init__(self, config: ChipConfig, *, width: int, fraction: int):
         self.config = config
         self._update = update = UpdateEngine(config, width=width, fraction=fraction, borrows=True)
-        self.unit, self.reading, self.pause = update.unit, update.reading, update.pause
+        self.unit, self.reading, self.pause, self.entry = update.unit, update.reading, update.pause, update.entry
         lent = [f"{name}_{k}" for name in self.unit.borrowed for k in range(config.units)]
         super().__init__({name: member for name, member in update.signature.members.items() if name not in lent})
 

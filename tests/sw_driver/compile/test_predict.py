@@ -45,8 +45,8 @@ def test_constants_are_those_of_the_gateware():
     assert at.HIT_LAG == GradientEngine.lag
     assert at.FORWARD_UNIT == 2 + LIFForward(width=52, fraction=24).latency
     assert at.BACKWARD_UNIT == 2 + LIFBackward(width=92, fraction=48).latency
-    assert at.LOSS_LATENCY == MeanSquaredError(width=52).latency + 3
-    assert at.OPTIMISER_UNIT == MomentumDescent(width=52, fraction=24).latency
+    assert at.LOSS_LATENCY == MeanSquaredError(width=52).latency + 4
+    assert at.OPTIMISER_UNIT == UpdateEngine.entry + MomentumDescent(width=52, fraction=24).latency
     assert (at.FETCH, at.GROUP_PAUSE) == (UpdateEngine.reading, UpdateEngine.pause)
     assert ChipConfig().slots == 2
 
