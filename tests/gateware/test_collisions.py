@@ -20,12 +20,11 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from autapse.gateware.chip import Chip
 from autapse.gateware.simulator import build_simulator
 from autapse.gateware.simulator.verilog import verilog_of
 from autapse.hw.contract.program import COUNTERS, Space
 from autapse.sw_driver.device import open as open_device
-from autapse.sw_driver.devices.sim import SimDevice
+from autapse.sw_driver.devices.sim import MeshSimDevice, SimDevice
 from autapse.sw_driver.link.bus import Bus
 from autapse.sw_driver.link.host import HostLink
 from autapse.sw_driver.link.transport import ProcessTransport
@@ -40,6 +39,7 @@ CHIPS = {
     "2x1": {"lanes": 2, "units": 1, "gradient": "batch"},
     "2x2-single": {"lanes": 2, "units": 2, "slots": 1, "gradient": "batch"},
     "2x1-shared": {"lanes": 2, "units": 1, "shared": True},
+    "mesh": {"mesh": "2x1", "lanes": 4, "units": 1, "remote_rows": 64, "routes": 16},   # rows of two flits
 }
 # What fits both networks below, so that a chip is compiled once.
 DEPTHS = {"layers": 4, "events": 16, "synapses": 1024, "parameters": 32, "neurons": 32, "spike_rows": 256,
@@ -80,8 +80,8 @@ class Ring(wiring.Component):
         return m
 
 
-class CollidingChip(SimDevice):
-    """A simulated chip whose colliding reads give random words, drawn from `draw`."""
+class Colliding:
+    """Of a simulated chip: colliding reads give random words, drawn from `draw`."""
 
     built: ClassVar[dict] = {}
 
@@ -91,10 +91,18 @@ class CollidingChip(SimDevice):
 
     def _start(self, config):
         if config not in self.built:
-            recipe = f"Chip {config}, any collisions"
-            self.built[config] = build_simulator(Chip(config), recipe=recipe, collisions="any")
+            recipe = f"{config}, any collisions"
+            self.built[config] = build_simulator(self._component(config), recipe=recipe, collisions="any")
         bus = Bus(HostLink(ProcessTransport([self.built[config], "--seed", str(self.draw)])))
         return bus
+
+
+class CollidingChip(Colliding, SimDevice):
+    """Of one core."""
+
+
+class CollidingMesh(Colliding, MeshSimDevice):
+    """Of several."""
 
 
 def counter_words(bus) -> np.ndarray:
@@ -147,7 +155,8 @@ def test_no_reader_of_a_chip_uses_a_word_that_is_being_written(chip):
     with open_device("golden") as golden:
         expected = [train(golden, soft=soft) for soft in cases]
     for draw in DRAWS:
-        with CollidingChip(draw=draw, **CHIPS[chip], **DEPTHS) as device:
+        kind = CollidingMesh if "mesh" in CHIPS[chip] else CollidingChip
+        with kind(draw=draw, **CHIPS[chip], **DEPTHS) as device:
             for soft, wanted in zip(cases, expected, strict=True):
                 found = train(device, soft=soft)
                 wrong = [index for index, (one, other) in enumerate(zip(wanted, found, strict=True))
