@@ -104,32 +104,31 @@ def calibrate(builds: dict, sizes: dict, core: dict) -> dict:
 
 
 def _clock(builds: list[dict], known: dict, core: float | None) -> dict:
-    """Fmax by kind of core: that of speed grade 6 and of a device that is all but empty, what it loses when full, and
-    factors of other grades."""
+    """Fmax of speed grade 6 by kind of chip (`kind_of`), the mean of its builds; and factors of other grades."""
     def grade(built):
         return known[built["board"]].device.speed
 
     def kind(built):
-        return "sequenced" if kind_of(ChipConfig(**built["config"])) == "sequenced" else "pipelined"
+        return kind_of(ChipConfig(**built["config"]))
 
     routed = [built for built in builds if "Fmax (MHz)" in built]
+    kinds = sorted({kind(built) for built in routed})
     speed = {"6": 1.0}
     for other in sorted({grade(built) for built in routed} - {"6", ""}):
         ratios = []
-        for name in ("sequenced", "pipelined"):
+        for name in kinds:
             mine, slow = ([built["Fmax (MHz)"] for built in routed if kind(built) == name and grade(built) == which]
                           for which in (other, "6"))
             if mine and slow:
                 ratios.append(float(np.mean(mine) / np.mean(slow)))
         if ratios:
             speed[other] = round(float(np.mean(ratios)), 3)
-    found: dict = {"speed": speed}
-    for name in ("sequenced", "pipelined"):
+    found: dict = {"speed": speed, "kinds": {}}
+    for name in sorted({*kinds, *(["training"] if core is not None else [])}):
         values = [built["Fmax (MHz)"] / speed.get(grade(built), 1.0) for built in routed if kind(built) == name]
-        if core is not None and name == "pipelined":
+        if core is not None and name == "training":
             values.append(core)
-        if values:
-            found[name] = {"empty": round(float(np.mean(values)), 1), "full": 0.0}
+        found["kinds"][name] = round(float(np.mean(values)), 1)
     return found
 
 

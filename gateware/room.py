@@ -155,21 +155,21 @@ def _sum(known: dict[str, float], found: dict[str, float], config: ChipConfig) -
 
 
 def clock_of(config: ChipConfig, device: Device) -> float:
-    """Fmax in MHz after routing: of each kind of core and speed grade, less with every hundredth of its cells used.
+    """Fmax in MHz after routing: that of builds of its kind and speed grade; where no mesh, or no chip that infers
+    only, has been built, that of the nearest kind.
 
     Raises
     ------
     ValueError
-        As `takes` does.
+        If there is none.
     """
-    full = takes(config, device)["cells"] / device.cells
-    known = coefficients()["families"][device.family]["clock"]
-    name = "sequenced" if kind_of(config) == "sequenced" else "pipelined"
-    if name not in known:
-        raise ValueError(f"no recorded build has the clock of a {name} core on this family of devices; autapse build "
-                         "tells it")
-    speed = known["speed"].get(device.speed, 1.0)
-    return round(speed * (known[name]["empty"] - known[name]["full"] * full), 1)
+    known, kind = coefficients()["families"][device.family]["clock"], kind_of(config)
+    nearest = [kind] if kind == "sequenced" else [kind, kind.removesuffix(" mesh"), "training"]
+    for name in nearest:
+        if name in known.get("kinds", {}):
+            return round(known["speed"].get(device.speed, 1.0) * known["kinds"][name], 1)
+    raise ValueError(f"no recorded build has the clock of a {kind} core on this family of devices; autapse build tells "
+                     "it")
 
 
 def filled(config: ChipConfig, board: Board) -> ChipConfig:

@@ -170,7 +170,7 @@ def test_an_estimate_counts_the_line_on_data(capsys, tmp_path):
         "no estimate for ULX3S 85F: no recorded build has the part 'inference core' of this chip on this family of "
         "devices; autapse build counts what the chip takes")),
     (["icebreaker", "--net", "64-32-10", "--lanes", "2"], (
-        "no estimate for iCEBreaker: no recorded build has the clock of a pipelined core on this family of devices; "
+        "no estimate for iCEBreaker: no recorded build has the clock of a training core on this family of devices; "
         "autapse build tells it")),
 ])
 def test_what_no_build_tells_is_not_estimated(asked, sentence, capsys, monkeypatch):
