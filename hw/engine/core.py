@@ -87,7 +87,8 @@ class Core(wiring.Component):
             Follower(slots=config.slots) if self._mesh else Sequencer(slots=config.slots, overlap=not shared))
         readers = {Space.SPIKES: 3 if training else 1, Space.PARAMETERS: 2 if training else 1, Space.READOUTS: 2,
                    Space.ERRORS: 2 if config.wide_rows else 1}
-        prompt = {Space.SPIKES: (2,), Space.ROUTES: (0,)}   # history and what sends rows wait for nothing
+        # History and what sends rows wait for nothing; where the gradient runs, a scanner is in history's place.
+        prompt: dict = {Space.ROUTES: (0,)} | ({} if config.wide_rows else {Space.SPIKES: (2,)})
         memories = {}
         for space, (width, depth) in geometry(config).items():
             if space == Space.SYNAPSES:

@@ -5,7 +5,7 @@ from collections import deque
 
 import cocotb
 
-from autapse.hw.engine.memory import FAR_LATENCY
+from autapse.hw.engine.memory import FAR_LATENCY, ROW_LATENCY
 from autapse.hw.engine.schedule import Item
 from autapse.hw.engine.table import Widths
 from autapse.hw.engine.wide import WideMemory
@@ -94,7 +94,7 @@ def started(ports, batch: Batch, sample: int, *, rng: random.Random, stall: floa
     lanes = batch._lanes
     return items, [items, Retired(ports, items, rng=rng, stall=stall / 2),
                    Memory(ports, "errors__", batch.errors, width=16 * lanes, rng=rng, latency=FAR_LATENCY),
-                   Memory(ports, "spikes__", batch.spikes[sample], width=lanes, rng=rng)]
+                   Memory(ports, "spikes__", batch.spikes[sample], width=lanes, rng=rng, latency=ROW_LATENCY)]
 
 
 async def visited(dut, name: str, batch: Batch, rng: random.Random, *, stall: float):
