@@ -113,7 +113,8 @@ class ErrorLooker(wiring.Component):
         m.d.comb += seen.eq(delay(m, reading.as_value(), FAR_LATENCY, name="seen", reset_less=False))
         m.d.sync += [
             reading.valid.eq(issue), reading.final.eq(left == 1), reading.base.eq(base), reading.dense.eq(dense),
-            row.eq(self.errors.data), some.eq(self.errors.data.any()), looked.eq(looking),
+            row.eq(self.errors.data), some.eq(self.errors.data.any()),
+            looked.eq(delay(m, looking.as_value(), FAR_LATENCY - 3, name="looking")),
         ]
         found, held, held_end, close, taken = Signal(), Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
