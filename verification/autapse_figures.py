@@ -6,8 +6,9 @@ Spikes are slices of brightness (encoder "planes" or "planes-spread"), errors ar
 once at the error port; stochastic gradient descent with momentum, its rate falling along a half cosine. Weights, spikes
 and errors are the chip's, to the bit. The host changes training images alone: they are shifted by up to `shift` pixels,
 mirrored at random where `mirror`, brightened or darkened by up to a share `gain`, and lose a share `drop` of their
-pixels. With --holdout N the last N training images are not trained on and are scored in place of the test images: to
-choose settings by.
+pixels. With --average S what is scored in the end is the mean of the words over the last share S of the updates,
+rounded to binary16 once and loaded. With --holdout N the last N training images are not trained on and are scored in
+place of the test images: to choose settings by.
 """
 
 import argparse
@@ -27,9 +28,10 @@ from ..sw_driver.device import open as open_device
 from ..sw_driver.encode import encode
 from ..sw_driver.half import half_scalar
 from ..sw_driver.loss import Loss
-from ..sw_driver.network import LI, LIF, Linear, Network, TrainingSpec
+from ..sw_driver.network import LI, LIF, LayerState, Linear, Network, TrainingSpec
 
 FOLDERS = {"mnist": "mnist", "fashion": "fashion-mnist"}
+_EVERY = 10     # updates from one state that is averaged to the next: neighbours differ little
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ class Setting:
     drop: float = 0.0
     gain: float = 0.0
     scale: float = 1.0      # of the initial weights
+    average: float = 0.0    # share of the updates, the last ones, over which the words are averaged
     limit: int | None = None
     holdout: int = 0
 
@@ -133,14 +136,45 @@ def spikes_of(pictures: np.ndarray, setting: Setting, rng: np.random.Generator |
     return spikes_of(pictures, setting)
 
 
+class Average:
+    """The mean of the words of many states, latent words of prototypes among them."""
+
+    def __init__(self):
+        self._sums: list[dict[str, np.ndarray]] = []
+        self._count = 0
+
+    def add(self, state: list[LayerState]) -> None:
+        """One more state; sums of binary16 words in float64 are exact here."""
+        words = [{name: array.astype(np.float64) for name, array in layer.arrays().items()} for layer in state]
+        self._sums = words if not self._count else [{name: array + old[name] for name, array in new.items()}
+                                                    for old, new in zip(self._sums, words, strict=True)]
+        self._count += 1
+
+    def state(self) -> list[LayerState]:
+        """The mean, rounded to binary16 once; remainders and momenta are zero, for nothing trains on from it."""
+        means = [{name: (array / self._count).astype(np.float16) for name, array in layer.items()}
+                 for layer in self._sums]
+        return [LayerState.fresh(layer["weight"], layer.get("bias")) for layer in means]
+
+
+def accuracy(device, pictures: np.ndarray, labels: np.ndarray, setting: Setting) -> float:
+    """The share of pictures that the device, as it is loaded, gives their label."""
+    hits = [device.infer(spikes_of(pictures[at:at + 500], setting)).argmax(axis=1) == labels[at:at + 500]
+            for at in range(0, len(labels), 500)]
+    return float(np.concatenate(hits).mean())
+
+
 def train(setting: Setting, folder: Path, seed: int, *, say=print) -> dict:
-    """Trains once; the test accuracy after the last epoch is the figure, and no epoch is chosen by it."""
+    """Trains once; the test accuracy after the last epoch is the figure, and no epoch is chosen by it.
+
+    With `average` it is the accuracy of the averaged words, and `last` that of the words of the last epoch.
+    """
     pictures, labels, tests, test_labels = parts_of(folder, setting)
     network = network_of(setting)
     kind = "prototype" if network.prototypes is not None else "cross_entropy"
     training = TrainingSpec(learning_rate=setting.rate, momentum=setting.momentum, batch=setting.batch, loss=kind)
     loss, rng = Loss(network, training), np.random.default_rng([seed, 7])
-    curve, began, scored = [], time.perf_counter(), "held out" if setting.holdout else "test"
+    average, curve, began, scored = Average(), [], time.perf_counter(), "held out" if setting.holdout else "test"
     with open_device("golden", threads=1) as device:
         device.load(network, training)
         device.write_state(network.initial_state(seed, scale=setting.scale))
@@ -159,13 +193,19 @@ def train(setting: Setting, folder: Path, seed: int, *, say=print) -> dict:
                 else:
                     device.update(samples=len(chosen), learning_rate=max(half_scalar(rate, "rate"), 2.0**-24),
                                   momentum=setting.momentum)
+                if done > total * (1 - setting.average) and done % _EVERY == 0:
+                    average.add(device.read_state())
             if epoch % 5 == 4 or epoch + 1 == setting.epochs:
-                hits = [device.infer(spikes_of(tests[at:at + 500], setting)).argmax(axis=1) == test_labels[at:at + 500]
-                        for at in range(0, len(tests), 500)]
-                curve.append((epoch + 1, float(np.concatenate(hits).mean())))
+                curve.append((epoch + 1, accuracy(device, tests, test_labels, setting)))
                 say(f"seed {seed} epoch {epoch + 1}: training {100 * correct / len(order):.2f} %, {scored} "
                     f"{100 * curve[-1][1]:.2f} %, {skipped} batches skipped, {time.perf_counter() - began:.0f} s")
-    return {"seed": seed, "test_accuracy": curve[-1][1], "curve": curve, "seconds": time.perf_counter() - began}
+        figure = curve[-1][1]
+        if setting.average:
+            device.write_state(average.state())
+            figure = accuracy(device, tests, test_labels, setting)
+            say(f"seed {seed}, averaged words: {scored} {100 * figure:.2f} %")
+    return {"seed": seed, "test_accuracy": figure, "last": curve[-1][1], "curve": curve,
+            "seconds": time.perf_counter() - began}
 
 
 def main() -> None:
@@ -177,7 +217,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--lif", action="store_true", help="the same layers as neurons of their own, for comparison")
     kinds = {int: ("epochs", "steps", "batch", "shift", "limit", "holdout"), str: ("encoder",),
-             float: ("rate", "half_width", "temperature", "drop", "gain", "scale")}
+             float: ("rate", "half_width", "temperature", "drop", "gain", "scale", "average")}
     for kind, names in kinds.items():
         for name in names:
             parser.add_argument(f"--{name.replace('_', '-')}", type=kind)

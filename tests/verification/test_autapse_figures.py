@@ -1,6 +1,7 @@
 """The commands behind the figures of docs/autapse.md, on made-up data."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 
@@ -27,6 +28,33 @@ def test_training_learns_and_repeats(monkeypatch, tmp_path):
     assert first["curve"] == second["curve"] and first["test_accuracy"] > 0.6
     lif = figures.train(replace(setting, kind="lif", epochs=1), tmp_path, 1, say=lambda line: None)
     assert 0 <= lif["test_accuracy"] <= 1
+
+
+def test_words_are_averaged_and_rounded_once(monkeypatch, tmp_path):
+    print("seed", SEED)
+    setting = figures.PRESETS["mnist16"]
+    network, rng = figures.network_of(setting), np.random.default_rng(SEED)
+    states = [network.initial_state(seed) for seed in rng.integers(0, 1000, 3).tolist()]
+    average = figures.Average()
+    for state in states:
+        average.add(state)
+    for index, layer in enumerate(average.state()):
+        for name, words in layer.arrays().items():
+            exact = [[Fraction(float(word)) for word in getattr(state[index], name).ravel()] for state in states]
+            means = np.array([float(sum(three) / 3) for three in zip(*exact, strict=True)])
+            wanted = means if name in ("weight", "bias") else 0 * means
+            assert words.dtype == np.float16 and np.array_equal(words.ravel(), wanted.astype(np.float16))
+
+
+def test_what_is_scored_are_the_averaged_words(monkeypatch, tmp_path):
+    print("seed", SEED)
+    monkeypatch.setattr(figures, "images", made_up)
+    setting = replace(figures.PRESETS["mnist16"], epochs=4, batch=10, steps=2)
+    plain, all_of_it = (figures.train(replace(setting, average=share), tmp_path, 1, say=lambda line: None)
+                        for share in (0.0, 0.25))
+    assert plain["curve"] == all_of_it["curve"] and all_of_it["last"] == plain["test_accuracy"]
+    one = figures.train(replace(setting, average=1 / 80), tmp_path, 1, say=lambda line: None)
+    assert one["test_accuracy"] == one["last"]    # a single state is averaged, the last one
 
 
 def test_images_held_out_are_not_trained_on(monkeypatch, tmp_path):
