@@ -64,8 +64,9 @@ class Setting:
 PRESETS = {
     "mnist": Setting(),
     "mnist16": Setting(segments=(16,), steps=8, epochs=12, rate=0.05, half_width=1.0, temperature=3.0, shift=0),
-    "fashion": Setting(data="fashion", segments=(256,), steps=8, encoder="planes-spread", epochs=50, half_width=1.0,
-                       temperature=20.0, shift=0, mirror=True, drop=0.03, gain=0.25, scale=0.25),
+    "fashion": Setting(data="fashion", segments=(256,), steps=8, encoder="planes-spread", epochs=40, batch=64,
+                       half_width=1.0, temperature=20.0, shift=0, mirror=True, drop=0.03, gain=0.25, scale=0.25,
+                       average=0.3),
     "conv": Setting(shape=(28, 28), channels=(1, 1), epochs=3, shift=0, half_width=0.5, temperature=64.0, limit=20000),
 }
 
