@@ -29,8 +29,9 @@ class HostBus(wiring.Component):
     """Takes a request, keeps it until every selected core has taken it, and takes the next meanwhile.
 
     A write is taken before the cores have it, so whether its address exists is seen here: all cores are alike. A
-    request begins at the cores the cycle after it was taken, and in the cycle in which the last of them takes it the
-    next one is taken: with `BusServer` one every three cycles. A read goes to the lowest of the selected cores; its
+    request begins at the cores the cycle after it was taken, or after the last of them took the one before: with
+    `BusServer` one every three cycles. One more waits here, so that whether there is room is a register: what the
+    cores say comes from all over the chip. A read goes to the lowest of the selected cores; its
     answer comes a cycle later than from there. Another core may be selected once all reads are answered.
 
     Members
@@ -56,17 +57,24 @@ class HostBus(wiring.Component):
         request, pending, before = self.o_request, Signal(nodes), Signal(2)
         ready = Cat(reply.ready for reply in self.i_replies)
         free, taken, nobody = Signal(), Signal(), Signal()
+        held, held_request, held_targets = Signal(), Signal.like(request, name="held_request"), Signal(nodes)
         lowest = self.i_select & (~self.i_select + 1)[:nodes]
+        targets = Mux(self.i_bus.read, lowest, self.i_select)
         m.d.comb += [
-            free.eq(~(pending & ~ready).any()), taken.eq(free & (self.i_bus.write | self.i_bus.read)),
-            self.o_bus.ready.eq(free), self.o_busy.eq(pending.any() | before.any()),
+            free.eq(~(pending & ~ready).any()), taken.eq(~held & (self.i_bus.write | self.i_bus.read)),
+            self.o_bus.ready.eq(~held), self.o_busy.eq(held | pending.any() | before.any()),
             self.o_write.eq(pending & request.write.replicate(nodes)),
             self.o_read.eq(pending & request.read.replicate(nodes)),
         ]
         m.d.sync += [pending.eq(pending & ~ready), before.eq(Cat(pending.any(), before)), nobody.eq(0)]
         with m.If(taken):
-            m.d.sync += [request.eq(self.i_bus), pending.eq(Mux(self.i_bus.read, lowest, self.i_select)),
-                         nobody.eq(self.i_bus.read & ~self.i_select.any())]
+            m.d.sync += [held.eq(~free), nobody.eq(self.i_bus.read & ~self.i_select.any())]
+        with m.If(~held):
+            m.d.sync += [held_request.eq(self.i_bus), held_targets.eq(targets)]
+        with m.If(free & held):
+            m.d.sync += [request.eq(held_request), pending.eq(held_targets), held.eq(0)]
+        with m.Elif(free & taken):
+            m.d.sync += [request.eq(self.i_bus), pending.eq(targets)]
         known = Signal()
         with m.Switch(self.i_bus.space):
             for space, words in space_words(self.config).items():
