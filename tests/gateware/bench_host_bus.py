@@ -265,7 +265,7 @@ async def a_request_takes_three_cycles(dut):
         requests = deque((Space.SYNAPSES, at, at * 77, write) for at in range(30))
         host = await hosted(dut, random.Random(PARAMETERS["seed"]), gap=0.0, busy=0.0, requests=requests)
         cycles = [cycle for cycle, _ in host.taken]
-        # The first comes to cores that have nothing to do, or have the last writes; each later one waits for three cycles.
+        # The first comes to cores that rest, or have the last writes; each later one waits for three cycles.
         paces = {after - before for before, after in pairwise(cycles[1:])}
         assert paces == {PACE}, f"requests {paces} cycles apart"
         if not write:
