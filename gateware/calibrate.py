@@ -99,12 +99,16 @@ def calibrate(builds: dict, sizes: dict, core: dict) -> dict:
                                           for name, value in of_ecp5.items()}
     for family, entry in families.items():
         entry["clock"] = _clock([built for built in builds.values() if known[built["board"]].device.family == family],
-                                known, core["Fmax (MHz)"] if family == "ecp5" else None)
+                                known, core if family == "ecp5" else None)
     return {"families": families, "sequenced cycles": _CYCLES}
 
 
-def _clock(builds: list[dict], known: dict, core: float | None) -> dict:
-    """Fmax of speed grade 6 by kind of chip (`kind_of`), the mean of its builds; and factors of other grades."""
+def _clock(builds: list[dict], known: dict, core: dict | None) -> dict:
+    """Fmax of speed grade 6 by kind of chip (`kind_of`), and factors of other grades.
+
+    Of a kind with three builds or more it is a line over block RAMs, which lie all over a device: what takes longest in
+    a full one is a wire to one of them. Otherwise it is the mean.
+    """
     def grade(built):
         return known[built["board"]].device.speed
 
@@ -125,10 +129,13 @@ def _clock(builds: list[dict], known: dict, core: float | None) -> dict:
             speed[other] = round(float(np.mean(ratios)), 3)
     found: dict = {"speed": speed, "kinds": {}}
     for name in sorted({*kinds, *(["training"] if core is not None else [])}):
-        values = [built["Fmax (MHz)"] / speed.get(grade(built), 1.0) for built in routed if kind(built) == name]
+        points = [(built["used"]["block_ram"], built["Fmax (MHz)"] / speed.get(grade(built), 1.0))
+                  for built in routed if kind(built) == name]
         if core is not None and name == "training":
-            values.append(core)
-        found["kinds"][name] = round(float(np.mean(values)), 1)
+            points.append((core["block_ram"], core["Fmax (MHz)"]))
+        rams, values = np.array(points).T
+        slope, empty = np.polyfit(rams, values, 1) if len(set(rams)) > 2 else (0.0, np.mean(values))
+        found["kinds"][name] = {"empty": round(float(empty), 1), "per block RAM": round(float(slope), 4)}
     return found
 
 
@@ -136,7 +143,7 @@ def core_figures(synthesis: dict) -> dict[str, float]:
     """Of the core that was routed alone, from docs/synthesis.json, by the names of builds."""
     alone = synthesis["core, 8+8+8 lanes"]["figures"]
     return {"cells": alone["cells (LUT4 and carry)"], "registers": alone["registers"],
-            "Fmax (MHz)": alone["Fmax (MHz)"]}
+            "block_ram": alone["block RAM (DP16KD)"], "Fmax (MHz)": alone["Fmax (MHz)"]}
 
 
 def compare(builds: dict) -> list[tuple[str, str, float, float]]:

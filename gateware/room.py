@@ -155,8 +155,8 @@ def _sum(known: dict[str, float], found: dict[str, float], config: ChipConfig) -
 
 
 def clock_of(config: ChipConfig, device: Device) -> float:
-    """Fmax in MHz after routing: that of builds of its kind and speed grade; where no mesh, or no chip that infers
-    only, has been built, that of the nearest kind.
+    """Fmax in MHz after routing: that of builds of its kind, block RAMs and speed grade; where no mesh, or no chip that
+    infers only, has been built, that of the nearest kind.
 
     Raises
     ------
@@ -167,7 +167,9 @@ def clock_of(config: ChipConfig, device: Device) -> float:
     nearest = [kind] if kind == "sequenced" else [kind, kind.removesuffix(" mesh"), "training"]
     for name in nearest:
         if name in known.get("kinds", {}):
-            return round(known["speed"].get(device.speed, 1.0) * known["kinds"][name], 1)
+            line = known["kinds"][name]
+            mhz = line["empty"] + line["per block RAM"] * block_rams(config, device)
+            return round(known["speed"].get(device.speed, 1.0) * mhz, 1)
     raise ValueError(f"no recorded build has the clock of a {kind} core on this family of devices; autapse build tells "
                      "it")
 
