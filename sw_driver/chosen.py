@@ -19,7 +19,7 @@ def chip_for(network: Network, training: TrainingSpec | None, *, lanes: int, uni
     """A chip with just the memories that a network takes, rounded up to what costs no more block RAM.
 
     With `whole` a power of two of rows of synapses: block RAMs side by side, each with a bit or two of all words, need
-    no multiplexers behind them. 13,312 rows of eight lanes have 3,000 cells of those, and wires that nextpnr does not
+    no multiplexers behind them. 13,312 rows of eight lanes have 2,700 cells of those, and wires that nextpnr does not
     find ways for; 16,384 rows have none.
     """
     def synapses(rows: int) -> int:
