@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,6 +48,10 @@ TARGETS = {
                    {"cells (LUT4, flip-flop or both)": "ICESTORM_LC", "DSP (SB_MAC16)": "ICESTORM_DSP",
                     "block RAM (4 kbit)": "ICESTORM_RAM", "RAM (256 kbit)": "ICESTORM_SPRAM"}),
 }
+# The fastest grade, which an OrangeCrab's 85F has.
+TARGETS["ecp5-85f-8"] = TARGETS["ecp5-85f"]._replace(options=tuple(
+    "8" if before == "--speed" else option
+    for before, option in pairwise(("", *TARGETS["ecp5-85f"].options))))
 # What 64-128-10 needs at 8 steps and batches of 32, rounded up to powers of two.
 DEMO = {"layers": 2, "events": 128, "spike_rows": 256, "mask_rows": 256, "history_words": 2048, "active_words": 256}
 

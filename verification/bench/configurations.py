@@ -66,6 +66,8 @@ def _chip(*, shared: bool) -> Chip:
 
 CONFIGURATIONS = {
     "core, 8+8+8 lanes": (lambda: core_of(demo_config(lanes=LANES, units=1, shared=False)), "ecp5-85f"),
+    "core, 8+8+8 lanes, speed grade 8": (lambda: core_of(demo_config(lanes=LANES, units=1, shared=False)),
+                                         "ecp5-85f-8"),
     "chip, sequenced core": (lambda: Chip(up5k_config()), "up5k"),
     "chip, 8+8+8 lanes": (lambda: _chip(shared=False), "ecp5-85f"),
     "chip, 8 lanes shared": (lambda: _chip(shared=True), "ecp5-85f"),
