@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,13 +33,18 @@ class Target(NamedTuple):
     cells: dict[str, str]   # name in the result: name in nextpnr's report
 
 
+def _ecp5(speed: str) -> Target:
+    return Target("", ECP5_SYNTHESIS, "nextpnr-ecp5",
+                  ("--85k", "--package", "CABGA381", "--speed", speed, "--lpf-allow-unconstrained", *ECP5_PLACEMENT,
+                   "--freq", "100", "--textcfg", "design.config"),
+                  {"cells (LUT4 and carry)": "TRELLIS_COMB", "registers": "TRELLIS_FF",
+                   "DSP (MULT18X18D)": "MULT18X18D", "block RAM (DP16KD)": "DP16KD",
+                   "RAM from cells (TRELLIS_RAMW)": "TRELLIS_RAMW"})
+
+
 TARGETS = {
-    "ecp5-85f": Target("", ECP5_SYNTHESIS, "nextpnr-ecp5",
-                       ("--85k", "--package", "CABGA381", "--speed", "6", "--lpf-allow-unconstrained",
-                        *ECP5_PLACEMENT, "--freq", "100", "--textcfg", "design.config"),
-                       {"cells (LUT4 and carry)": "TRELLIS_COMB", "registers": "TRELLIS_FF",
-                        "DSP (MULT18X18D)": "MULT18X18D", "block RAM (DP16KD)": "DP16KD",
-                        "RAM from cells (TRELLIS_RAMW)": "TRELLIS_RAMW"}),
+    "ecp5-85f": _ecp5("6"),
+    "ecp5-85f-8": _ecp5("8"),   # the fastest grade, which an OrangeCrab's 85F has
     # Single-port memories have no first contents; the sequenced core's large memory needs none.
     "up5k": Target(r"delete t:$meminit_v2 r:MEMID=\large_memory %i; setattr -set ram_style "
                    '"huge" m:large_memory;', "synth_ice40 -abc9 -device u -dsp -spram", "nextpnr-ice40",
@@ -48,10 +52,6 @@ TARGETS = {
                    {"cells (LUT4, flip-flop or both)": "ICESTORM_LC", "DSP (SB_MAC16)": "ICESTORM_DSP",
                     "block RAM (4 kbit)": "ICESTORM_RAM", "RAM (256 kbit)": "ICESTORM_SPRAM"}),
 }
-# The fastest grade, which an OrangeCrab's 85F has.
-TARGETS["ecp5-85f-8"] = TARGETS["ecp5-85f"]._replace(options=tuple(
-    "8" if before == "--speed" else option
-    for before, option in pairwise(("", *TARGETS["ecp5-85f"].options))))
 # What 64-128-10 needs at 8 steps and batches of 32, rounded up to powers of two.
 DEMO = {"layers": 2, "events": 128, "spike_rows": 256, "mask_rows": 256, "history_words": 2048, "active_words": 256}
 

@@ -18,7 +18,6 @@ async def begin(dut, *, busy, stall):
     period = round(1e12 / PARAMETERS["clock_hz"] / 2) * 2
     source, sink = Source(dut, "i_line", stall=stall), Sink(dut, "o_line", stall=stall)
     chip = FtdiChip(dut, busy=busy)
-    await chip.forbid()
     dut.rst.value = 0
     source.drive()
     sink.drive()

@@ -24,7 +24,8 @@ class FtdiChip:
         self._driving = False
         dut.i_rxf.value = dut.i_txe.value = 1
         dut.i_data.value = random.getrandbits(8)
-        for task in (self._offer(), self._take(), self._watch(dut.o_data), self._watch(dut.o_drive), self._clashes()):
+        for task in (self._offer(), self._take(), self._watch(dut.o_data), self._watch(dut.o_drive), self._clashes(),
+                     self._forbid(dut.o_rd, dut.i_rxf, "RD#"), self._forbid(dut.o_wr, dut.i_txe, "WR#")):
             cocotb.start_soon(task)
 
     async def _pause(self):
@@ -79,11 +80,7 @@ class FtdiChip:
             await RisingEdge(dut.o_wr)
             assert get_sim_time("ns") - begin >= 30, f"WR# was low for {get_sim_time('ns') - begin} ns"
 
-    async def forbid(self):
-        """Fails the bench if a strobe comes while its flag is up."""
-        async def watch(strobe, flag, name):
-            while True:
-                await FallingEdge(strobe)
-                assert not int(flag.value), f"{name} while it was not allowed"
-        cocotb.start_soon(watch(self.dut.o_rd, self.dut.i_rxf, "RD#"))
-        cocotb.start_soon(watch(self.dut.o_wr, self.dut.i_txe, "WR#"))
+    async def _forbid(self, strobe, flag, name):
+        while True:
+            await FallingEdge(strobe)
+            assert not int(flag.value), f"{name} while it was not allowed"
